@@ -1,0 +1,1 @@
+"""The bus: NATS as transport. It may lose anything; the store heals it."""

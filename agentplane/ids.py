@@ -1,0 +1,24 @@
+"""Identifiers: what they look like and how derived ones are derived. Pure."""
+
+import re
+import uuid
+from typing import Final, NewType
+
+EventId = NewType("EventId", uuid.UUID)
+RunId = NewType("RunId", str)
+Tenant = NewType("Tenant", str)
+Digest = NewType("Digest", str)  # "sha256:" and 64 lower-case hex digits
+
+NAMESPACE: Final = uuid.uuid5(uuid.NAMESPACE_URL, "https://agentplane.socioprophet.org/v0.2")
+DNS_LABEL: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+DIGEST: Final = re.compile(r"sha256:[a-f0-9]{64}")
+
+
+def derived_id(source: uuid.UUID, controller: str, version: int, index: int) -> EventId:
+    """The id of a controller's `index`-th output for the event `source`: the same at every redelivery (uuid5)."""
+    return EventId(uuid.uuid5(NAMESPACE, f"{source}/{controller}/{version}/{index}"))
+
+
+def run_id(bundle_name: str, intent_id: uuid.UUID) -> RunId:
+    """A run's name: readable, a DNS label, unique because the intent's id is."""
+    return RunId(f"{bundle_name[:40].strip('-')}-{intent_id.hex[:12]}")

@@ -1,0 +1,94 @@
+"""Messages between control and executors.
+
+Level-triggered: every heartbeat's answer says all that the executor should be doing.
+
+executor -> control   HeartbeatRequest (request-reply, `subjects.heartbeat`)
+control  -> executor  HeartbeatReply: all current assignments, cancellations, and how much of the journal is committed
+executor -> control   one DSSE envelope per journal record (JetStream, `subjects.report`), kept until committed
+
+Losing any of these costs time, never truth: the next heartbeat repeats it.
+"""
+
+from typing import Any
+
+from agentplane.runs.model import Expected, GuestPin, Pins, Wire
+
+
+class Acceleration(Wire):
+    """Whether a real guest kernel boots under KVM here: probed, not declared."""
+
+    usable: bool
+    cause: str  # "ok", "absent: …", "hang: …", "abort: …"
+
+
+class ExecutorFacts(Wire):
+    """What an executor reports of itself. The inventory says what it is allowed; placement joins the two."""
+
+    os: str
+    arch: str
+    backends: tuple[str, ...]  # microvm, process, qemu
+    networks: tuple[str, ...]  # "none"
+    kvm: Acceleration
+    vcpus: int
+    memory_mib: int
+    disk_mib: int
+    secrets: tuple[str, ...]  # names it can deliver
+    draining: bool
+    versions: dict[str, str]
+
+
+class ActiveRun(Wire):
+    """A lease that the executor holds."""
+
+    run: str
+    tenant: str
+    epoch: int
+
+
+class HeartbeatRequest(Wire):
+    """I am alive, this is me, this is what I hold."""
+
+    executor: str
+    key_id: str  # sha256 of the public key, hex
+    boot_id: str
+    facts: ExecutorFacts
+    active: tuple[ActiveRun, ...]
+    journal_index: int  # last record of its journal; 0: empty
+    journal_digest: str  # of that record
+
+
+class Assignment(Wire):
+    """Run this, under this epoch."""
+
+    tenant: str
+    run: str
+    epoch: int
+    backend: str
+    pins: Pins
+    bundle: dict[str, Any]
+    bundle_path: str
+    statements: tuple[dict[str, Any], ...]  # DSSE of Validation and PlacementDecision, written beside our own
+    lease_seconds: int
+    correlation_id: str
+    replay_guest: GuestPin | None = None
+    expected: Expected | None = None
+
+
+class Cancellation(Wire):
+    """Stop this run; the epoch is no longer yours, or a person asked."""
+
+    run: str
+    tenant: str
+    epoch: int
+    reason: str
+
+
+class HeartbeatReply(Wire):
+    """All that the executor should be doing, and what it may forget."""
+
+    accepted: bool
+    message: str  # why not accepted: unknown executor, wrong key, disabled
+    assignments: tuple[Assignment, ...]
+    cancellations: tuple[Cancellation, ...]
+    committed_index: int  # journal records up to here are committed in PostgreSQL
+    heartbeat_seconds: int
