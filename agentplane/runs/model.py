@@ -14,14 +14,14 @@ class Wire(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defau
     """Base of all wire structs: strict, camelCase, immutable."""
 
 
-class StorePath(Wire):
+class StorePath(Wire, frozen=True, kw_only=True):
     """Content in the Nix store: what it is called and what it must hash to."""
 
     path: str  # /nix/store/<hash>-<name>
     nar_hash: str  # "sha256:<base32 or hex>", as `nix-store --query --hash` prints
 
 
-class FileFact(Wire):
+class FileFact(Wire, frozen=True, kw_only=True):
     """A file of the bundle that a rule looks at, as the edge saw it."""
 
     path: str  # relative to the bundle's directory
@@ -30,14 +30,14 @@ class FileFact(Wire):
     size_bytes: int
 
 
-class Input(Wire):
+class Input(Wire, frozen=True, kw_only=True):
     """A named read-only tree for the guest, at /inputs/<name>."""
 
     name: str  # DNS label
     tree: StorePath
 
 
-class RunRequested(Wire):
+class RunRequested(Wire, frozen=True, kw_only=True):
     """Intent `run.requested` on Run/<run name>: run this bundle."""
 
     bundle: dict[str, Any]  # the document as parsed; its canonical digest is the bundle digest
@@ -50,13 +50,13 @@ class RunRequested(Wire):
     replay_of: str | None = None  # run name; the pins of that run replace all of the above
 
 
-class CancelRequested(Wire):
+class CancelRequested(Wire, frozen=True, kw_only=True):
     """Intent `run.cancel-requested`."""
 
     reason: str
 
 
-class Resources(Wire):
+class Resources(Wire, frozen=True, kw_only=True):
     """What a run takes of its executor."""
 
     vcpus: int
@@ -64,7 +64,7 @@ class Resources(Wire):
     disk_mib: int
 
 
-class Pins(Wire):
+class Pins(Wire, frozen=True, kw_only=True):
     """Everything that determines a run. A replay uses the very same."""
 
     bundle: str  # "<name>@<version>"
@@ -88,7 +88,7 @@ class Pins(Wire):
     clock_base: str  # RFC 3339; the guest's clock starts here
 
 
-class GuestPin(Wire):
+class GuestPin(Wire, frozen=True, kw_only=True):
     """What the executor built or fetched for the pins: known once a run has started, and pinned for replays."""
 
     spec: StorePath
@@ -96,7 +96,7 @@ class GuestPin(Wire):
     qemu: str  # version
 
 
-class Check(Wire):
+class Check(Wire, frozen=True, kw_only=True):
     """One line of a placement table: an executor and why it can or cannot take the run."""
 
     executor: str
@@ -106,7 +106,7 @@ class Check(Wire):
     remedies: tuple[str, ...]  # what would change the answer
 
 
-class RunCreated(Wire):
+class RunCreated(Wire, frozen=True, kw_only=True):
     """Fact `run.created`: admitted. `validation` is the signed ValidationArtifact statement (DSSE)."""
 
     pins: Pins
@@ -120,7 +120,7 @@ class RunCreated(Wire):
     expected: "Expected | None" = None
 
 
-class RunRefused(Wire):
+class RunRefused(Wire, frozen=True, kw_only=True):
     """Fact `run.refused`: not admitted; nothing else was created. `validation`: as in RunCreated; None for a replay."""
 
     code: str
@@ -129,7 +129,7 @@ class RunRefused(Wire):
     validation: dict[str, Any] | None = None
 
 
-class RunWaiting(Wire):
+class RunWaiting(Wire, frozen=True, kw_only=True):
     """Fact `run.waiting`: for whom (`waiting_for_resource`, `waiting_for_human`) and why."""
 
     state: str
@@ -137,7 +137,7 @@ class RunWaiting(Wire):
     table: tuple[Check, ...] = ()
 
 
-class RunPlaced(Wire):
+class RunPlaced(Wire, frozen=True, kw_only=True):
     """Fact `run.placed`: leased to an executor under a new epoch. `decision` is the signed PlacementDecision (DSSE)."""
 
     executor: str
@@ -149,7 +149,7 @@ class RunPlaced(Wire):
     lease_seconds: int
 
 
-class ArtifactFact(Wire):
+class ArtifactFact(Wire, frozen=True, kw_only=True):
     """A file that came out of a run."""
 
     path: str  # relative to out_dir
@@ -157,7 +157,7 @@ class ArtifactFact(Wire):
     size_bytes: int
 
 
-class Expected(Wire):
+class Expected(Wire, frozen=True, kw_only=True):
     """What a replay must match."""
 
     run: str
@@ -166,7 +166,7 @@ class Expected(Wire):
     artifacts: tuple[ArtifactFact, ...]  # of the guest's making
 
 
-class RunStarted(Wire):
+class RunStarted(Wire, frozen=True, kw_only=True):
     """Fact `run.started`, from the executor's report."""
 
     executor: str
@@ -175,7 +175,7 @@ class RunStarted(Wire):
     accelerator: str  # kvm, tcg, none
 
 
-class RunFinished(Wire):
+class RunFinished(Wire, frozen=True, kw_only=True):
     """Fact `run.finished`, from the executor's report. `exit_code` is 0..255, or -1 where there is none."""
 
     executor: str
@@ -192,7 +192,7 @@ class RunFinished(Wire):
     timings_ms: dict[str, int] = {}
 
 
-class ReplayVerdict(Wire):
+class ReplayVerdict(Wire, frozen=True, kw_only=True):
     """How a replay compares with its original."""
 
     of: str
@@ -200,7 +200,7 @@ class ReplayVerdict(Wire):
     differences: tuple[str, ...]  # "exit code: 0 became 3", "report.json: sha256 …"
 
 
-class RunEvidence(Wire):
+class RunEvidence(Wire, frozen=True, kw_only=True):
     """Fact `run.evidence`: one journal record of an executor is committed.
 
     `fenced`: it came from an epoch that had been replaced.
@@ -214,7 +214,7 @@ class RunEvidence(Wire):
     fenced: bool
 
 
-class LeaseExpired(Wire):
+class LeaseExpired(Wire, frozen=True, kw_only=True):
     """Fact `run.lease-expired`."""
 
     executor: str
@@ -222,13 +222,13 @@ class LeaseExpired(Wire):
     message: str
 
 
-class RunRequeued(Wire):
+class RunRequeued(Wire, frozen=True, kw_only=True):
     """Fact `run.requeued`: placed again under a higher epoch."""
 
     reason: str
 
 
-class RunSuperseded(Wire):
+class RunSuperseded(Wire, frozen=True, kw_only=True):
     """Fact `run.superseded`: cancelled before it ended."""
 
     reason: str

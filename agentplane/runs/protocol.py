@@ -14,14 +14,14 @@ from typing import Any
 from agentplane.runs.model import Expected, GuestPin, Pins, Wire
 
 
-class Acceleration(Wire):
+class Acceleration(Wire, frozen=True, kw_only=True):
     """Whether a real guest kernel boots under KVM here: probed, not declared."""
 
     usable: bool
     cause: str  # "ok", "absent: …", "hang: …", "abort: …"
 
 
-class ExecutorFacts(Wire):
+class ExecutorFacts(Wire, frozen=True, kw_only=True):
     """What an executor reports of itself. The inventory says what it is allowed; placement joins the two."""
 
     os: str
@@ -37,7 +37,7 @@ class ExecutorFacts(Wire):
     versions: dict[str, str]
 
 
-class ActiveRun(Wire):
+class ActiveRun(Wire, frozen=True, kw_only=True):
     """A lease that the executor holds."""
 
     run: str
@@ -45,7 +45,7 @@ class ActiveRun(Wire):
     epoch: int
 
 
-class HeartbeatRequest(Wire):
+class HeartbeatRequest(Wire, frozen=True, kw_only=True):
     """I am alive, this is me, this is what I hold."""
 
     executor: str
@@ -57,7 +57,7 @@ class HeartbeatRequest(Wire):
     journal_digest: str  # of that record
 
 
-class Assignment(Wire):
+class Assignment(Wire, frozen=True, kw_only=True):
     """Run this, under this epoch."""
 
     tenant: str
@@ -74,7 +74,7 @@ class Assignment(Wire):
     expected: Expected | None = None
 
 
-class Cancellation(Wire):
+class Cancellation(Wire, frozen=True, kw_only=True):
     """Stop this run; the epoch is no longer yours, or a person asked."""
 
     run: str
@@ -83,7 +83,7 @@ class Cancellation(Wire):
     reason: str
 
 
-class HeartbeatReply(Wire):
+class HeartbeatReply(Wire, frozen=True, kw_only=True):
     """All that the executor should be doing, and what it may forget."""
 
     accepted: bool
