@@ -1,0 +1,1 @@
+"""What every daemon shares: configuration, log lines, sd_notify, draining. Knows no daemon by name."""

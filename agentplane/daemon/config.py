@@ -1,0 +1,82 @@
+"""Configuration: one JSON file per daemon, checked whole before anything starts.
+
+A NixOS module renders its `settings` to this file and runs `--check-config` on it at build time, so checking opens
+no socket and needs none of the files that the configuration names.
+"""
+
+import json
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from agentplane.errors import Refused
+
+
+def _absolute(path: Path) -> Path:
+    if not path.is_absolute():
+        raise ValueError("must be an absolute path")
+    return path
+
+
+AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
+Seconds = Annotated[int, Field(ge=1, le=86_400)]
+
+
+class Settings(BaseModel):
+    """Base of all configuration: unknown fields are errors, values are immutable."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class NatsSettings(Settings):
+    """How to reach the bus."""
+
+    servers: Annotated[tuple[str, ...], Field(min_length=1)]
+    nkey_seed_file: AbsolutePath | None = None  # None: a server without authentication (tests only)
+
+
+class PostgresSettings(Settings):
+    """How to reach the record: a libpq connection string without a password, and where the password is."""
+
+    conninfo: str
+    passfile: AbsolutePath | None = None
+
+    def full_conninfo(self) -> str:
+        """The connection string, naming the password file; the password itself never passes through us."""
+        return f"{self.conninfo} passfile={self.passfile}" if self.passfile else self.conninfo
+
+
+SettingsT = TypeVar("SettingsT", bound=Settings)
+
+
+def load_settings(path: Path, model: type[SettingsT]) -> SettingsT:
+    """Read and check a configuration file.
+
+    Raises:
+        Refused: `config.unreadable`, `config.syntax` or `config.invalid`; the last names every wrong field.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as exc:
+        raise Refused(f"cannot read the configuration: {exc}", code="config.unreadable", where=str(path)) from exc
+    try:
+        document = json.loads(text)
+    except json.JSONDecodeError as exc:
+        raise Refused(exc.msg, code="config.syntax", where=f"{path}:{exc.lineno}:{exc.colno}") from exc
+    return check_settings(document, model, origin=str(path))
+
+
+def check_settings(document: object, model: type[SettingsT], *, origin: str) -> SettingsT:
+    """A document as settings. Raises Refused (`config.invalid`) naming every wrong field, never its value."""
+    try:
+        return model.model_validate(document)
+    except ValidationError as exc:
+        problems = "; ".join(_problem(error["loc"], error["msg"]) for error in exc.errors(include_input=False))
+        raise Refused(
+            problems, code="config.invalid", where=origin, hint="run the daemon with --check-config after the change"
+        ) from None
+
+
+def _problem(location: tuple[int | str, ...], message: str) -> str:
+    return f"{'.'.join(map(str, location)) or 'the document'}: {message}"
