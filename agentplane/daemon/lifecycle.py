@@ -16,6 +16,11 @@ from agentplane.daemon.logs import get_logger
 log = get_logger()
 
 
+def _notify(state: str) -> None:
+    if "NOTIFY_SOCKET" in os.environ:  # the library stumbles over its absence and leaks a socket
+        sdnotify.SystemdNotifier().notify(state)
+
+
 class Lifecycle:
     """Handed to a daemon's app. `stopping` is set once; the app then drains and returns."""
 
@@ -23,21 +28,20 @@ class Lifecycle:
         self.stopping = asyncio.Event()
         self.failure: BaseException | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._notifier = sdnotify.SystemdNotifier()
 
     def ready(self, status: str) -> None:
         """Say that the daemon serves."""
-        self._notifier.notify(f"READY=1\nSTATUS={status}")
+        _notify(f"READY=1\nSTATUS={status}")
         log.info("ready", status=status)
 
     def status(self, status: str) -> None:
         """Say in a line how it is doing (`systemctl status` shows it)."""
-        self._notifier.notify(f"STATUS={status}")
+        _notify(f"STATUS={status}")
 
     def stop(self, reason: str) -> None:
         """Begin to drain."""
         if not self.stopping.is_set():
-            self._notifier.notify(f"STOPPING=1\nSTATUS={reason}")
+            _notify(f"STOPPING=1\nSTATUS={reason}")
             log.info("stopping", reason=reason)
             self.stopping.set()
 
@@ -72,5 +76,5 @@ class Lifecycle:
 
     async def _feed(self, period_s: float) -> None:
         while True:
-            self._notifier.notify("WATCHDOG=1")
+            _notify("WATCHDOG=1")
             await asyncio.sleep(period_s)

@@ -1,0 +1,95 @@
+"""`agentplane`: the index of commands. A command's module is imported when it is called, not before."""
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+import click
+
+from agentplane.errors import AgentplaneError
+
+# name -> (module:object, the line that --help shows)
+COMMANDS: dict[str, tuple[str, str]] = {
+    "validate": ("agentplane.cli.bundles:validate", "Check a bundle against every rule; nothing is created."),
+    "run": ("agentplane.cli.run:run", "Run a bundle: validate, place, run, evidence."),
+    "replay": ("agentplane.cli.run:replay", "Run a finished run again from its pins and compare."),
+    "cancel": ("agentplane.cli.run:cancel", "Stop a run."),
+    "get": ("agentplane.cli.get:get", "List runs or executors, or show one."),
+    "describe": ("agentplane.cli.get:describe", "Everything about one run: timeline, artifacts, evidence."),
+    "explain": ("agentplane.cli.get:explain", "Why a run was placed where it was, or why it waits."),
+    "logs": ("agentplane.cli.logs:logs", "What a run's workload prints."),
+    "events": ("agentplane.cli.events:events", "The log of everything that happened."),
+    "evidence": ("agentplane.cli.evidence:evidence", "Show, export and verify the signed evidence of a run."),
+    "projections": ("agentplane.cli.projections:projections", "Status and rebuild of the read models."),
+    "stack": ("agentplane.cli.stack:stack", "A whole agentplane on this machine, without systemd."),
+    "doctor": ("agentplane.cli.doctor:doctor", "Check this machine, and say how to repair it."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands' names and help lines without importing them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """The commands in corridor order."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import the command that was asked for."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name][0].partition(":")
+        command = getattr(import_module(module), name)
+        assert isinstance(command, click.Command)  # noqa: S101 - a wrong index entry is our bug
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """The index, from the table above."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="agentplane")
+@click.option(
+    "--state-dir",
+    type=click.Path(file_okay=False),
+    envvar="AGENTPLANE_STATE_DIR",
+    help="Where the stack lives [default: .agentplane here, else ~/.local/state/agentplane]",
+)
+@click.pass_context
+def cli(ctx: click.Context, state_dir: str | None) -> None:
+    """Governed bundle runs: validate, place, run, evidence, replay.
+
+    \b
+    Exit statuses: 0 yes, 1 a negative answer (run failed, verify said no, replay diverged),
+    2 bad input or usage, 3 not found, 4 denied, 5 conflict, 6 try again, 7 tampered, 8 this host is broken.
+    """  # noqa: D301 - \b is click's
+    ctx.obj = state_dir
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns its exit status. Never shows a traceback for an error that we know."""
+    try:
+        result = cli.main(args=argv, standalone_mode=False)
+    except AgentplaneError as error:
+        _complain(error)
+        return error.exit_status
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output has gone, as `head` does
+        return 141
+    return result if isinstance(result, int) else 0
+
+
+def _complain(error: AgentplaneError) -> None:
+    click.echo(f"{click.style('error:', fg='red', bold=True)} {error} [{error.code}]", err=True)
+    if error.hint:
+        click.echo(f"  {click.style('hint:', fg='cyan')} {error.hint}", err=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,73 @@
+"""Answers as json, yaml or a table. Data goes to stdout; colour only where NO_COLOR and the terminal allow it."""
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
+
+import click
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+
+def output_option(command: Decorated) -> Decorated:
+    """Add `-o json|yaml|table`."""
+    decorate = click.option(
+        "-o", "--output", type=click.Choice(["table", "json", "yaml"]), default="table", help="How to print the answer."
+    )
+    return decorate(command)
+
+
+def emit(value: Any, output: str, table: Callable[[], None]) -> None:  # noqa: ANN401 - any JSON value
+    """Print `value` as JSON or YAML, or call `table` to print it for people."""
+    if output == "json":
+        click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    elif output == "yaml":
+        import yaml
+
+        click.echo(yaml.safe_dump(value, sort_keys=False, allow_unicode=True), nl=False)
+    else:
+        table()
+
+
+def table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
+    """Print an aligned table without borders. `empty` is said on stderr when there are no rows."""
+    cells = [[str(cell) for cell in row] for row in rows]
+    if not cells:
+        say(empty)
+        return
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for header in headers:
+        grid.add_column(header, overflow="fold")
+    for row in cells:
+        grid.add_row(*[Text(cell, style=STYLES.get(cell, "")) for cell in row])
+    console.print(grid, width=None if console.is_terminal else 200)
+
+
+STYLES = {
+    "succeeded": "green",
+    "pass": "green",
+    "yes": "green",
+    "MATCH": "green",
+    "failed": "red",
+    "fail": "red",
+    "no": "red",
+    "refused": "red",
+    "quarantined": "red bold",
+    "running": "cyan",
+    "leased": "cyan",
+    "waiting_for_resource": "yellow",
+    "waiting_for_human": "yellow",
+    "warn": "yellow",
+    "skip": "dim",
+}
+
+
+def say(message: str, *, style: str | None = None) -> None:
+    """Tell a person something, on stderr."""
+    click.echo(click.style(message, fg=style) if style else message, err=True)
