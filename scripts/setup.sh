@@ -48,7 +48,7 @@ install_python() {
     [ "$(id -u)" = 0 ] || die "python3 has no venv module" "sudo apt-get install -y python3-venv"
     apt-get install -y -qq python3-venv >/dev/null && "$python" -m venv "$venv"
   fi
-  "$venv/bin/pip" install -q --disable-pip-version-check -e "$root[stack,dev]" ||
+  "$venv/bin/pip" install -q --disable-pip-version-check -e "${root}[stack,dev]" ||
     die "pip could not install what pyproject.toml names" "check the network, then run this again"
   echo "$wanted" >"$venv/.agentplane"
 }
