@@ -1,0 +1,2 @@
+# The smallest guest: nothing but its own smoke script.
+_: { }

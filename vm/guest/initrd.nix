@@ -1,0 +1,43 @@
+# The one initrd of all slim guests: busybox, the modules a guest needs, and init. Nothing of a bundle.
+{ pkgs }:
+let
+  modules = [ "virtio_mmio" "virtio_pci" "virtio_blk" "virtio_console" "erofs" "qemu_fw_cfg" ];
+  moduleTree = "${pkgs.linux.modules or pkgs.linux}/lib/modules";
+  init = builtins.path { path = ./init; name = "guest-init"; };
+in
+pkgs.runCommand "guest-initrd" { nativeBuildInputs = [ pkgs.cpio ]; } ''
+  mkdir -p root/bin root/modules root/usr $out
+  cp ${pkgs.pkgsStatic.busybox}/bin/busybox root/bin/busybox
+  for applet in $(root/bin/busybox --list); do
+    [ "$applet" = busybox ] || ln -s busybox root/bin/$applet
+  done
+  ln -s ../bin root/usr/bin
+  cp -r ${init}/. root/
+  chmod -R u+w root
+  chmod 755 root/init root/lib/agentplane/workload root/lib/agentplane/kill-all
+
+  # Each module after those it depends on; what is built into the kernel has no file.
+  add_module() {
+    local name=$1 file needed
+    [ ! -e "added-$name" ] || return 0
+    : > "added-$name"
+    file=$(find ${moduleTree} -name "$name.ko*" -o -name "$(echo "$name" | tr _ -).ko*" | head -n 1)
+    [ -n "$file" ] || { echo "$name is built in"; return 0; }
+    case $file in
+      *.xz) xz -dc "$file" > root/modules/$name.ko ;;
+      *.gz) gzip -dc "$file" > root/modules/$name.ko ;;
+      *) cp "$file" root/modules/$name.ko ;;
+    esac
+    for needed in $(strings root/modules/$name.ko | sed -n 's/^depends=//p' | tr ',-' ' _'); do
+      add_module "$needed"
+    done
+    echo "$name" >> root/modules/order
+  }
+  : > root/modules/order
+  for module in ${toString modules}; do add_module $module; done
+
+  chmod -R u=rwX,go=rX root
+  find root -exec touch -h -d @1 {} +
+  cd root
+  find . | sort | cpio -o -H newc -R 0:0 --renumber-inodes --ignore-devno > $out/initrd.cpio
+''
