@@ -1,0 +1,1 @@
+"""Intents: what someone wants, as events that the bus carries to control. Building them is pure."""
