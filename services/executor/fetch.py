@@ -1,0 +1,100 @@
+"""Artifact pieces by request: only files that a run's own list names, only from its artifact directory.
+
+Request and answer are JSON: `Piece request {tenant, run, epoch, path, offset, limit}` → `Piece`, or `{"error": …}` in
+the form of `AgentplaneError.to_json`. The requester is a service of the control plane that has checked the tenant;
+the tenant in the request must be the run's all the same.
+"""
+
+import os
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from agentplane.errors import AgentplaneError, NotFound, Refused
+from agentplane.runs.model import Wire
+from services.executor.durable import disk_errors
+from services.executor.runstate import RunKey, Stage
+from services.executor.statedir import AttemptDirectory, StateDirectory
+
+MAX_PIECE_BYTES: Final = 512 * 1024  # in base64 well below a NATS server's default max_payload
+CONSOLE: Final = "@console"  # the kept console output; no artifact can have this name
+
+
+class PieceRequest(Wire, frozen=True, kw_only=True):
+    """Which bytes of which file."""
+
+    tenant: str
+    run: str
+    epoch: int
+    path: str  # as in the run's artifacts, or `@console`
+    offset: int = 0
+    limit: int = MAX_PIECE_BYTES
+
+
+class Piece(Wire, frozen=True, kw_only=True):
+    """A piece of a file; the file ends where offset + len(data) is sizeBytes."""
+
+    size_bytes: int
+    offset: int
+    data: bytes  # base64 on the wire
+
+
+class Responder:
+    """Answers requests on `subjects.artifact`."""
+
+    def __init__(self, state: StateDirectory) -> None:
+        self._state = state
+
+    async def __call__(self, subject: str, data: bytes) -> bytes:
+        """One answer; errors are answers, too."""
+        del subject
+        try:
+            return msgspec.json.encode(self.answer(_request(data)))
+        except AgentplaneError as error:
+            return msgspec.json.encode({"error": error.to_json()})
+
+    def answer(self, request: PieceRequest) -> Piece:
+        """The piece asked for.
+
+        Raises:
+            NotFound: `artifact.unknown-run`, or `artifact.unknown` (not among the run's files).
+            Refused: `artifact.range`.
+        """
+        if request.offset < 0 or request.limit < 0:
+            raise Refused("offset and limit must not be negative", code="artifact.range")
+        key = RunKey(request.tenant, request.run, request.epoch)
+        path = self._path(self._state.attempt(key), request.path)
+        limit = min(request.limit, MAX_PIECE_BYTES)
+        with disk_errors(path):
+            return _read(path, request.offset, limit)
+
+    def _path(self, attempt: AttemptDirectory, wanted: str) -> Path:
+        try:
+            record = attempt.load()
+        except AgentplaneError as exc:
+            raise NotFound(f"no run {attempt.key} on this executor", code="artifact.unknown-run") from exc
+        if wanted == CONSOLE and attempt.console.exists():
+            return attempt.console
+        listed = {fact.path for fact in record.artifacts}
+        if record.stage not in (Stage.COLLECTED, Stage.SEALED) or wanted not in listed:
+            raise NotFound(f"{wanted[:200]!r} is not an artifact of {attempt.key}", code="artifact.unknown")
+        return attempt.out_dir(attempt.assignment().pins.out_dir) / wanted
+
+
+def _request(data: bytes) -> PieceRequest:
+    try:
+        return msgspec.json.decode(data, type=PieceRequest)
+    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        raise Refused(f"not an artifact request: {exc}", code="artifact.request") from exc
+
+
+def _read(path: Path, offset: int, limit: int) -> Piece:
+    # The list was made of what the collector wrote; a link here is not its doing.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        size = os.fstat(descriptor).st_size
+        data = os.pread(descriptor, limit, offset) if offset < size else b""
+        return Piece(size_bytes=size, offset=offset, data=data)
+    finally:
+        os.close(descriptor)
