@@ -1,10 +1,10 @@
 # What a bundle brings into its guest: its own files, its packages, its environment.
 { pkgs }: { bundle, name, module, smoke }:
 let
-  inherit (builtins) attrNames concatStringsSep filter functionArgs hasAttr isAttrs isFunction isString pathExists removeAttrs;
+  inherit (builtins) attrNames concatStringsSep filter functionArgs hasAttr isAttrs isFunction pathExists;
 
-  directory = if isString bundle then /. + bundle else bundle;
-  source = builtins.path { path = directory; name = "bundle-${name}"; };
+  source = import ../lib/source.nix { path = bundle; name = "bundle-${name}"; };
+  directory = /. + builtins.unsafeDiscardStringContext (toString bundle);
 
   refuse = reason: throw "bundle ${name}: ${module} ${reason}";
 

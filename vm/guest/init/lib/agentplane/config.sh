@@ -45,7 +45,15 @@ export_environment() {
   unset TERM
 }
 
-# fw_cfg names are short: an entry that is a number finds its name in SECRET_<number>=<NAME>.
+# Disk serials (20 bytes) and fw_cfg names (55) are short, so either may be a number, and the
+# configuration then says the name: INPUT_<number>=<name>, SECRET_<number>=<NAME>.
+full_name() {
+  case $2 in
+    *[!0-9]*) printf '%s' "$2" ;;
+    *) sed -n "s/^$1_$2=//p" $config ;;
+  esac
+}
+
 install_secrets() {
   local source name
   secret_paths=
@@ -53,11 +61,7 @@ install_secrets() {
   mount -t tmpfs -o mode=500,uid=1000,gid=1000,nosuid,nodev,noexec,size=1m tmpfs /run/secrets
   for source in "$fw_cfg"/secrets/*; do
     [ -r "$source/raw" ] || continue
-    name=${source##*/}
-    case $name in
-      *[!0-9]*) ;;
-      *) name=$(sed -n "s/^SECRET_$name=//p" $config) ;;
-    esac
+    name=$(full_name SECRET "${source##*/}")
     case $name in
       '' | [!A-Za-z_]* | *[!A-Za-z0-9_]*) fail "a secret has no usable name" ;;
     esac

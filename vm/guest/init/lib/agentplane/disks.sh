@@ -34,7 +34,7 @@ mount_disks() {
     device=/dev/${node##*/}
     case $serial in
       payload) mount -t erofs -o ro,nosuid,nodev "$device" /nix/store && payload=$device ;;
-      in-[a-z0-9]*) mount_input "$device" "${serial#in-}" ;;
+      in-[a-z0-9]*) mount_input "$device" "$(full_name INPUT "${serial#in-}")" ;;
       scratch) scratch=$device ;;
     esac
   done
@@ -43,6 +43,7 @@ mount_disks() {
 }
 
 mount_input() {
+  case $2 in '' | *[!a-z0-9-]*) fail "an input has no usable name" ;; esac
   mkdir -p "/inputs/$2"
   mount -t erofs -o ro,nosuid,nodev,noexec "$1" "/inputs/$2" || fail "input $2 is not a readable image"
 }
