@@ -1,0 +1,89 @@
+"""What control decides upon: a fold of the log, nothing else. Two processes at one position hold equal states. Pure.
+
+`ControlState` is owned by one fold: whoever applies events to it is the only one to change it, everybody else reads.
+Liveness is not in here: when an executor was last heard of is each process's own, soft knowledge (controllers.leases).
+Events that cannot be read, or whose type is unknown, move their stream's version and nothing else.
+"""
+
+from collections.abc import Iterator
+
+from msgspec.structs import replace
+
+from agentplane.controllers.executor_fold import apply_to_executor
+from agentplane.controllers.records import ExecutorRecord, RunKey, RunRecord
+from agentplane.controllers.run_fold import apply_to_run, slim
+from agentplane.errors import Refused
+from agentplane.events.model import StoredEvent
+from agentplane.runs import executors, facts
+
+
+class ControlState:
+    """Runs and executors as the log up to `position` has them."""
+
+    def __init__(self) -> None:
+        self.position = 0  # sequence of the last event applied
+        self.unreadable = 0  # events whose data did not fit their type
+        self._runs: dict[RunKey, RunRecord] = {}
+        self._live: dict[RunKey, None] = {}  # runs that have not ended, oldest first
+        self._executors: dict[str, ExecutorRecord] = {}
+
+    def apply(self, stored: StoredEvent) -> None:
+        """Take the next event of the log; one that was taken before changes nothing.
+
+        Raises:
+            ValueError: events are missing between `position` and this one.
+        """
+        if stored.sequence <= self.position:
+            return
+        if stored.sequence != self.position + 1:
+            raise ValueError(f"event {stored.sequence} does not follow {self.position}")
+        self.position = stored.sequence
+        match stored.event.stream.kind:
+            case facts.RUN_KIND:
+                self._apply_to_run(stored)
+            case executors.KIND if stored.event.stream.tenant == executors.SYSTEM_TENANT:
+                self._apply_to_executor(stored)
+            case _:
+                pass
+
+    def run(self, key: RunKey) -> RunRecord | None:
+        """One run; None: never heard of."""
+        return self._runs.get(key)
+
+    def live_runs(self) -> Iterator[RunRecord]:
+        """All runs that have not ended, oldest first."""
+        return (self._runs[key] for key in tuple(self._live))
+
+    def executor(self, name: str) -> ExecutorRecord:
+        """One executor; an empty record for one that never registered."""
+        return self._executors.get(name) or ExecutorRecord(name=name)
+
+    def executors(self) -> tuple[ExecutorRecord, ...]:
+        """All executors that ever registered, by name."""
+        return tuple(self._executors[name] for name in sorted(self._executors))
+
+    def _apply_to_run(self, stored: StoredEvent) -> None:
+        key = RunKey(stored.event.stream.tenant, stored.event.stream.name)
+        before = self._runs.get(key)
+        try:
+            after = apply_to_run(before, stored)
+        except Refused:
+            self.unreadable += 1
+            if before is None:
+                return
+            after = replace(before, version=stored.stream_version, last_event=stored.event.id)
+        self._runs[key] = slim(after) if after.ended else after
+        if after.ended:
+            self._live.pop(key, None)
+        else:
+            self._live.setdefault(key)
+
+    def _apply_to_executor(self, stored: StoredEvent) -> None:
+        name = stored.event.stream.name
+        before = self.executor(name)
+        try:
+            after = apply_to_executor(before, stored)
+        except Refused:
+            self.unreadable += 1
+            after = replace(before, version=stored.stream_version, last_event=stored.event.id)
+        self._executors[name] = after
