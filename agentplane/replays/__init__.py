@@ -1,0 +1,1 @@
+"""Replays: does running it again give the same? In: what was, what came now. Out: a verdict. Pure."""
