@@ -6,24 +6,27 @@ from pathlib import Path
 
 from agentplane.errors import Broken
 
-NAMES = ("postgres", "nats")
+NAMES = ("postgres", "nats", "monitor")
 
 
-def load_or_choose(path: Path) -> dict[str, int]:
-    """The stack's ports, chosen and written at the first call.
-
-    Raises:
-        Broken: `stack.ports`: the file is damaged.
-    """
+def load_ports(path: Path) -> dict[str, int] | None:
+    """The stack's ports; None before the first `stack up`. Raises Broken (`stack.ports`): the file is damaged."""
     try:
         ports = json.loads(path.read_text())
         return {name: int(ports[name]) for name in NAMES}
     except FileNotFoundError:
-        ports = dict(zip(NAMES, _free(len(NAMES)), strict=True))
-        path.write_text(json.dumps(ports))
-        return ports
+        return None
     except (ValueError, KeyError, TypeError) as exc:
         raise Broken(f"damaged: {exc}", code="stack.ports", where=str(path), hint=f"rm {path}") from exc
+
+
+def load_or_choose(path: Path) -> dict[str, int]:
+    """The stack's ports, chosen and written at the first call. Raises as `load_ports`."""
+    if known := load_ports(path):
+        return known
+    ports = dict(zip(NAMES, _free(len(NAMES)), strict=True))
+    path.write_text(json.dumps(ports))
+    return ports
 
 
 def require_free(ports: dict[str, int]) -> None:

@@ -1,0 +1,29 @@
+"""Which checks belong to which role, and what they need to know of this machine."""
+
+from pathlib import Path
+
+from agentplane.doctor import acceleration, nix, services, tools
+from agentplane.doctor.check import Check, Role
+from agentplane.stack.layout import Layout
+from agentplane.stack.ports import load_ports
+from agentplane.store.migrate import latest_version
+
+
+def examine(role: Role, state_dir: Path) -> list[Check]:
+    """Every check of a role, in the order in which they build on each other."""
+    checks = [*tools.python(), *tools.clock(), *tools.memory(), *tools.disk(state_dir)]
+    if role in {Role.DEVELOPER, Role.EXECUTOR}:
+        checks += [*tools.programs(), *tools.cgroups(), *nix.nix(), *acceleration.acceleration(state_dir)]
+    if role in {Role.DEVELOPER, Role.CONTROL}:
+        checks += [*tools.servers(), *_services(Layout(state_dir))]
+    return [*checks, *services.keys(state_dir)]
+
+
+def _services(layout: Layout) -> list[Check]:
+    ports = load_ports(layout.ports)
+    if ports is None or not layout.context.exists():
+        return [*services.postgres(None, latest_version()), *services.nats(None)]
+    passfile = layout.passfiles / "read"
+    conninfo = f"host=127.0.0.1 port={ports['postgres']} dbname=agentplane user=agentplane_read passfile={passfile}"
+    monitor = f"http://127.0.0.1:{ports['monitor']}"
+    return [*services.postgres(conninfo, latest_version()), *services.nats(monitor)]
