@@ -1,0 +1,168 @@
+"""nats-server's configuration: who may say what. Pure; somebody else writes it to disk.
+
+Every user is a public nkey with the narrowest permissions its role works with. Answers come to `_INBOX.<public key>.>`,
+which nobody else may listen to. Only control and the projector may use JetStream's API: the server delivers what a
+consumer asks for to *any* subject its maker names, past the publish permissions of that maker, so a person who may make
+consumers could put a guest's output (which that person wrote) on another tenant's intent subject. People read history
+through the query service instead.
+"""
+
+import json
+from typing import Final
+
+import msgspec
+
+from agentplane.bus.subjects import EVENTS, INTENTS, LOGS, TOKEN
+from agentplane.errors import Refused
+
+_MIB: Final = 1024 * 1024
+
+
+class User(msgspec.Struct, frozen=True, kw_only=True):
+    """One key and what it may do."""
+
+    name: str  # for people; becomes a comment
+    public_key: str  # "U…"
+    publish: tuple[str, ...]
+    subscribe: tuple[str, ...]
+
+
+class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """What one nats-server needs to know."""
+
+    port: int
+    store_dir: str
+    server_name: str = "agentplane"
+    host: str = "127.0.0.1"
+    max_payload_bytes: int = 4 * _MIB
+    max_memory_bytes: int = 64 * _MIB
+    max_file_bytes: int = 2048 * _MIB
+    max_connections: int = 1000
+    pid_file: str | None = None
+
+
+def control(public_key: str, name: str = "control") -> User:
+    """The control plane: owns the streams, answers heartbeats, publishes facts."""
+    streams = (INTENTS, EVENTS, LOGS)
+    return User(
+        name=name,
+        public_key=public_key,
+        publish=(
+            "agentplane.*.fact.>",
+            "agentplane.*.internal.>",
+            "agentplane-executor.*.wake",
+            "agentplane-executor.*.artifact",
+            "_INBOX.>",  # answers to heartbeats
+            "$JS.ACK.>",
+            *(
+                f"$JS.API.STREAM.{operation}.{stream}"
+                for stream in streams
+                for operation in ("INFO", "CREATE", "UPDATE", "DELETE", "PURGE")
+            ),
+            *(f"$JS.API.CONSUMER.{operation}.{stream}.>" for stream in streams for operation in ("CREATE", "INFO")),
+            *(f"$JS.API.CONSUMER.MSG.NEXT.{stream}.>" for stream in streams),
+        ),
+        subscribe=(_inbox(public_key), "agentplane-executor.*.heartbeat"),
+    )
+
+
+def projector(public_key: str, name: str = "projector") -> User:
+    """The projector and query service: answers queries, reads stored console output, is woken by facts."""
+    return User(
+        name=name,
+        public_key=public_key,
+        publish=(
+            "_INBOX.>",  # answers to queries
+            "agentplane-executor.*.artifact",
+            f"$JS.API.DIRECT.GET.{LOGS}",
+        ),
+        subscribe=(_inbox(public_key), "agentplane-query.*.*", "agentplane.*.fact.>"),
+    )
+
+
+def executor(public_key: str, executor_name: str) -> User:
+    """One executor: its own subjects only."""
+    own = f"agentplane-executor.{_token(executor_name)}"
+    return User(
+        name=f"executor {executor_name}",
+        public_key=public_key,
+        publish=(f"{own}.report", f"{own}.heartbeat", f"{own}.log.*", "_INBOX.>"),
+        subscribe=(_inbox(public_key), f"{own}.wake", f"{own}.artifact"),
+    )
+
+
+def person(public_key: str, tenant: str, name: str) -> User:
+    """A user of one tenant: intents in, queries, and the tenant's facts as they happen."""
+    _token(tenant)
+    return User(
+        name=f"user {name} of {tenant}",
+        public_key=public_key,
+        publish=(f"agentplane.{tenant}.intent.>", f"agentplane-query.{tenant}.*"),
+        subscribe=(_inbox(public_key), f"agentplane.{tenant}.fact.>"),
+    )
+
+
+def render(config: ServerConfig, users: tuple[User, ...]) -> str:
+    """The text of nats-server.conf.
+
+    Raises:
+        Refused: code `bus.duplicate-user` (two users, one key), `bus.public-key` (not a public user key).
+    """
+    _check_keys(users)
+    lines = [
+        f"listen: {_quote(f'{config.host}:{config.port}')}",
+        f"server_name: {_quote(config.server_name)}",
+        *([f"pid_file: {_quote(config.pid_file)}"] if config.pid_file else []),
+        f"max_payload: {config.max_payload_bytes}",
+        f"max_connections: {config.max_connections}",
+        "jetstream {",
+        f"  store_dir: {_quote(config.store_dir)}",
+        "  sync_interval: always",
+        f"  max_memory_store: {config.max_memory_bytes}",
+        f"  max_file_store: {config.max_file_bytes}",
+        "}",
+        "authorization {",
+        "  users: [",
+        *(line for user in users for line in _user_lines(user)),
+        "  ]",
+        "}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _user_lines(user: User) -> list[str]:
+    return [
+        f"    # {json.dumps(user.name)}",
+        "    {",
+        f"      nkey: {user.public_key}",
+        "      permissions: {",
+        f"        publish: {{ allow: [{', '.join(map(_quote, user.publish))}] }}",
+        f"        subscribe: {{ allow: [{', '.join(map(_quote, user.subscribe))}] }}",
+        "      }",
+        "    }",
+    ]
+
+
+def _check_keys(users: tuple[User, ...]) -> None:
+    seen: set[str] = set()
+    for user in users:
+        key = user.public_key
+        if not (key.startswith("U") and key.isalnum() and key.isascii()):
+            raise Refused(f"{user.name}: not a public user key", code="bus.public-key", hint="it starts with U")
+        if key in seen:
+            raise Refused(f"{user.name}: another user has this key", code="bus.duplicate-user")
+        seen.add(key)
+
+
+def _inbox(public_key: str) -> str:
+    return f"_INBOX.{public_key}.>"
+
+
+def _token(value: str) -> str:
+    if not TOKEN.fullmatch(value):
+        raise Refused(f"{value!r} cannot stand in a subject", code="subject.token")
+    return value
+
+
+def _quote(text: str) -> str:
+    return json.dumps(text)

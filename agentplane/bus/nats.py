@@ -1,0 +1,279 @@
+"""The bus over NATS JetStream: agentplane.ports.Bus, and what the control plane needs to own its streams.
+
+NATS is transport: a server that restarts costs time, a server that is wiped costs a re-publication; never truth.
+Raises only agentplane.errors; nats-py stays behind agentplane.bus.link.
+"""
+
+import asyncio
+import contextlib
+import logging
+import secrets
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+from typing import Any, Final, Self
+
+import msgspec
+from nats.aio.msg import Msg
+
+from agentplane.bus.deliveries import Following, NatsMessage
+from agentplane.bus.link import Link, checked
+from agentplane.bus.pull import Pull
+from agentplane.bus.streams import STREAMS, stream_of
+from agentplane.errors import AgentplaneError, NotFound, Refused, Transient
+from agentplane.ports import Message, Responder
+
+log = logging.getLogger(__name__)
+
+_ACK_TIMEOUT_S: Final = 5.0
+_WINDOW: Final = 100  # publishes in flight; more does not help when the server syncs each
+_ATOMIC_MAX: Final = 1000  # the server's limit for one atomic batch
+_RESPONDERS: Final = 64  # requests answered at once
+_SUBSCRIBER_QUEUE: Final = 10_000  # core messages kept for a slow reader; the oldest go first
+_ACK_WAIT_S: Final = 30
+_NANOSECONDS: Final = 1_000_000_000
+
+
+class NatsBus:
+    """See agentplane.ports.Bus."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._owns_streams = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._slots = asyncio.Semaphore(_RESPONDERS)
+
+    @classmethod
+    async def connect(
+        cls, servers: list[str], *, nkey_seed_file: Path | None, name: str, timeout_s: float = 5.0
+    ) -> Self:
+        """Connect; afterwards the connection comes back by itself, for ever.
+
+        Raises:
+            Transient: code `bus.unreachable`. Denied: code `bus.denied`, or `nkey.…` for an unfit key file.
+        """
+        return cls(await Link.open(servers, seed_file=nkey_seed_file, name=name, timeout_s=timeout_s))
+
+    @property
+    def connected(self) -> bool:
+        """Whether the server is there right now."""
+        return bool(self._link.client.is_connected)
+
+    def on_reconnect(self, callback: Callable[[], None]) -> None:
+        """Call `callback` after every reconnect; the server may have been wiped meanwhile."""
+        self._link.reconnected.add(callback)
+
+    # --- streams -----------------------------------------------------------------------------------------------
+
+    async def ensure_streams(self) -> None:
+        """Make or update all streams. From then on this bus makes them again whenever they are gone.
+
+        Raises:
+            Transient: the server is away. Denied: this key may not.
+        """
+        for spec in STREAMS.values():
+            try:
+                await self._link.api(f"STREAM.UPDATE.{spec.name}", spec.config())
+            except NotFound:
+                await self._link.api(f"STREAM.CREATE.{spec.name}", spec.config())
+        self._owns_streams = True
+
+    async def stream_identity(self, stream: str) -> str:
+        """When the stream was made: another value means that everything in it was lost.
+
+        Raises:
+            NotFound: it is gone. Transient: the server is away.
+        """
+        return str((await self._link.api(f"STREAM.INFO.{stream}"))["created"])
+
+    async def stored(self, stream: str, subject: str, after: int) -> tuple[int, bytes] | None:
+        """The first stored message of a subject with a stream sequence > after: (sequence, data); None: no such yet.
+
+        Raises:
+            Transient: the server is away.
+        """
+        request = {"seq": after + 1, "next_by_subj": subject}
+        answer = await self._link.ask(
+            f"$JS.API.DIRECT.GET.{stream}", msgspec.json.encode(request), headers=None, timeout_s=_ACK_TIMEOUT_S
+        )
+        headers = answer.headers or {}
+        if headers.get("Status") == "404":
+            return None
+        return int(headers["Nats-Sequence"]), answer.data
+
+    # --- publishing --------------------------------------------------------------------------------------------
+
+    async def publish(self, subject: str, data: bytes, *, message_id: str) -> None:
+        """Publish durably. Raises Transient (also `bus.full`), Denied, Refused (`bus.too-large`)."""
+        await self.publish_batch([(subject, data, message_id)])
+
+    async def publish_batch(self, messages: Sequence[tuple[str, bytes, str]]) -> None:
+        """Publish durably, in order; atomically where stream and server can, otherwise in windows of 100."""
+        for start in range(0, len(messages), _ATOMIC_MAX):
+            batch = messages[start : start + _ATOMIC_MAX]
+            if not await self._publish_atomically(batch):
+                await self._publish_windows(batch)
+
+    async def _publish_windows(self, messages: Sequence[tuple[str, bytes, str]]) -> None:
+        for start in range(0, len(messages), _WINDOW):
+            window = [
+                (subject, data, {"Nats-Msg-Id": message_id})
+                for subject, data, message_id in messages[start : start + _WINDOW]
+            ]
+            await self._acknowledged(window)
+
+    async def _acknowledged(self, window: list[tuple[str, bytes, dict[str, str]]]) -> None:
+        try:
+            answers = await self._link.ask_many(window, _ACK_TIMEOUT_S)
+        except Transient as exc:
+            if exc.code != "bus.no-responder" or not self._owns_streams:
+                raise
+            await self.ensure_streams()  # the server was wiped
+            answers = await self._link.ask_many(window, _ACK_TIMEOUT_S)
+        for (subject, _, _), answer in zip(window, answers, strict=True):
+            _accepted(answer.data, subject)
+
+    async def _publish_atomically(self, messages: Sequence[tuple[str, bytes, str]]) -> bool:
+        """One fsync for all (server 2.12, ADR-50). False: not possible now, e.g. one of them is there already."""
+        streams = {stream_of(subject) for subject, _, _ in messages}
+        name = streams.pop() if len(streams) == 1 else None
+        if len(messages) < 2 or name is None or not STREAMS[name].atomic:  # noqa: PLR2004 - one is no batch
+            return False
+        batch_id = secrets.token_hex(16)
+        for number, (subject, data, message_id) in enumerate(messages[:-1], start=1):
+            await self._link.cast(subject, data, headers=_batch_headers(message_id, batch_id, number))
+        subject, data, message_id = messages[-1]
+        headers = _batch_headers(message_id, batch_id, len(messages)) | {"Nats-Batch-Commit": "1"}
+        try:
+            answer = await self._link.ask(subject, data, headers=headers, timeout_s=_ACK_TIMEOUT_S)
+            _accepted(answer.data, subject)
+        except Transient as exc:
+            if exc.code in ("bus.refused", "bus.no-responder"):
+                return False
+            raise
+        return True
+
+    async def emit(self, subject: str, data: bytes) -> None:
+        """Publish without any promise. Raises Refused (`bus.too-large`) only."""
+        with contextlib.suppress(Transient):
+            await self._link.cast(subject, data)
+
+    # --- asking and answering ----------------------------------------------------------------------------------
+
+    async def request(self, subject: str, data: bytes, *, timeout_s: float) -> bytes:
+        """Ask and wait. Raises Transient (`bus.no-responder`, `bus.timeout`, `bus.unreachable`), Denied."""
+        return bytes((await self._link.ask(subject, data, headers=None, timeout_s=timeout_s)).data)
+
+    async def respond(self, subject: str, responder: Responder, *, queue: str = "") -> None:
+        """Answer requests until close; up to 64 at once, others wait. A responder that raises answers nothing."""
+
+        async def sink(message: Msg) -> None:
+            await self._slots.acquire()
+            task = asyncio.get_running_loop().create_task(self._answer(responder, message))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+        await self._link.listen(subject, sink, queue=queue)
+
+    async def _answer(self, responder: Responder, message: Msg) -> None:
+        try:
+            answer = await responder(message.subject, message.data)
+            if message.reply:
+                await self._link.cast(message.reply, answer)
+        except AgentplaneError as exc:
+            log.warning("no answer to %s: %s (%s)", message.subject, exc, exc.code)
+        except Exception:
+            log.exception("responder of %s failed", message.subject)
+        finally:
+            self._slots.release()
+
+    # --- receiving ---------------------------------------------------------------------------------------------
+
+    async def consume(self, stream: str, durable: str, *, subject: str, batch: int = 100) -> AsyncIterator[Message]:
+        """Messages of a durable work consumer, until close. Makes the consumer, and the streams where they are gone."""
+
+        async def ensure() -> str:
+            return await self._ensure_durable(stream, durable, subject)
+
+        async for raw in Pull(self._link, stream, ensure, batch).messages():
+            yield NatsMessage(self._link, raw)
+
+    async def _ensure_durable(self, stream: str, durable: str, subject: str) -> str:
+        config = {
+            "durable_name": durable,
+            "filter_subject": subject,
+            "ack_policy": "explicit",
+            "ack_wait": _ACK_WAIT_S * _NANOSECONDS,
+            "deliver_policy": "all",
+            "replay_policy": "instant",
+            "max_ack_pending": 2000,
+        }
+        operation = f"CONSUMER.CREATE.{stream}.{durable}.{subject}"
+        request = {"stream_name": stream, "config": config | {"name": durable}}
+        try:
+            await self._link.api(operation, request)
+        except (NotFound, Transient) as exc:
+            if isinstance(exc, Transient) and exc.code != "bus.no-responder":
+                raise
+            await self.ensure_streams()
+            await self._link.api(operation, request)
+        return durable
+
+    async def follow(self, stream: str, subject: str, *, start_sequence: int | None = None) -> AsyncIterator[Message]:
+        """Every stored message of a subject from `start_sequence` on, in order, then new ones; until close.
+
+        After the stream was lost it begins again with whatever the new one holds.
+        """
+        state = Following(self._link, stream, subject, start_sequence or 1)
+        pull = Pull(self._link, stream, state.ensure, batch=500)
+        async for raw in pull.messages():
+            verdict = state.admit(raw)
+            if verdict == "take":
+                yield NatsMessage(self._link, raw)
+            elif verdict == "gap":
+                pull.lost()
+
+    def subscribe(self, subject: str) -> AsyncIterator[tuple[str, bytes]]:
+        """Core messages as they come, from this call on; a reader that is too slow loses the oldest."""
+        queue: asyncio.Queue[tuple[str, bytes] | None] = asyncio.Queue(_SUBSCRIBER_QUEUE)
+
+        async def sink(message: Msg) -> None:
+            if queue.full():
+                queue.get_nowait()
+            queue.put_nowait((message.subject, message.data))
+
+        listening = asyncio.get_running_loop().create_task(self._link.listen(subject, sink))
+        return self._subscription(queue, listening)
+
+    async def _subscription(
+        self, queue: asyncio.Queue[tuple[str, bytes] | None], listening: asyncio.Task[Any]
+    ) -> AsyncIterator[tuple[str, bytes]]:
+        subscription = await listening
+        closing = asyncio.get_running_loop().create_task(self._link.closed.wait())
+        closing.add_done_callback(lambda _: None if queue.full() else queue.put_nowait(None))
+        try:
+            while not self._link.closed.is_set():
+                item = await queue.get()
+                if item is not None:
+                    yield item
+        finally:
+            closing.cancel()
+            await self._link.unlisten(subscription)
+
+    async def close(self) -> None:
+        """Finish the answers under way, flush, disconnect."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=2.0)
+        await self._link.close()
+
+
+def _batch_headers(message_id: str, batch_id: str, number: int) -> dict[str, str]:
+    return {"Nats-Msg-Id": message_id, "Nats-Batch-Id": batch_id, "Nats-Batch-Sequence": str(number)}
+
+
+def _accepted(answer: bytes, subject: str) -> None:
+    try:
+        checked(answer, subject)
+    except Transient as exc:
+        if "message size exceeds" in exc.message:
+            raise Refused("larger than the stream takes", code="bus.too-large", where=subject) from exc
+        raise
