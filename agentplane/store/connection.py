@@ -1,0 +1,132 @@
+"""Connections to PostgreSQL, and its errors in our words. The only place that knows psycopg's exception tree."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, Final
+
+import psycopg
+from psycopg import AsyncConnection, errors
+from psycopg.conninfo import conninfo_to_dict
+
+from agentplane.errors import AgentplaneError, Broken, Conflict, Denied, Refused, Transient
+
+# a peer that vanished is noticed in seconds, not in the kernel's two hours
+DEFAULTS: Final[dict[str, Any]] = {
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+    "options": "-c timezone=UTC",
+    "application_name": "agentplane",
+}
+Row = tuple[Any, ...]
+
+
+async def connect(conninfo: str) -> AsyncConnection[Row]:
+    """A new autocommit connection.
+
+    Raises:
+        Transient: code `store.unavailable`: the server is away, starting or stopping.
+        Denied: code `store.denied`: wrong role or password.
+    """
+    given = conninfo_to_dict(conninfo)
+    with translated():
+        connection = await AsyncConnection.connect(**{**DEFAULTS, **given}, autocommit=True)
+    connection.prepare_threshold = 1
+    return connection
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn psycopg's errors into ours, once."""
+    try:
+        yield
+    except psycopg.Error as exc:
+        raise translate(exc) from exc
+    except OSError as exc:
+        raise Transient(f"PostgreSQL cannot be reached: {exc}", code="store.unavailable") from exc
+
+
+def translate(error: psycopg.Error) -> AgentplaneError:  # noqa: PLR0911 - one line per class of error
+    """What an error of the driver or the server means to a caller. Parameters and rows are never repeated."""
+    words = _words(error)
+    match error:
+        case errors.InsufficientPrivilege() | errors.InvalidPassword() | errors.InvalidAuthorizationSpecification():
+            return Denied(words, code="store.denied", hint="which role does this process connect as?")
+        case (
+            errors.UndefinedTable() | errors.UndefinedFunction() | errors.InvalidSchemaName() | errors.UndefinedColumn()
+        ):
+            return Broken(words, code="store.schema", hint="the database is not migrated")
+        case errors.InvalidCatalogName():
+            return Broken(words, code="store.schema", hint="the database does not exist; create and migrate it")
+        case errors.DiskFull() | errors.OutOfMemory():
+            return Transient(words, delay_s=5.0, code="store.full", hint="free space on the database's disk")
+        case errors.RestrictViolation():
+            return Refused(words, code="store.append-only")
+        case errors.UniqueViolation() | errors.SerializationFailure() | errors.DeadlockDetected():
+            return Conflict(words, code="store.conflict")
+        case errors.IntegrityError() | errors.DataError():
+            return Refused(words, code="store.constraint")
+        case psycopg.OperationalError() | psycopg.InterfaceError():
+            return _unavailable(words)
+    return Broken(words, code="store.broken")
+
+
+def _unavailable(words: str) -> AgentplaneError:
+    if "password authentication failed" in words or "no pg_hba.conf entry" in words:
+        return Denied(words, code="store.denied", hint="which role does this process connect as?")
+    if words.endswith("does not exist") and "database" in words:
+        return Broken(words, code="store.schema", hint="the database does not exist; create and migrate it")
+    return Transient(words, code="store.unavailable", hint="is PostgreSQL running?")
+
+
+def _words(error: psycopg.Error) -> str:
+    """The server's first line. Its DETAIL, which may quote a row, stays unsaid."""
+    primary = error.diag.message_primary
+    return f"PostgreSQL: {primary}" if primary else f"PostgreSQL: {str(error).strip().splitlines()[-1][:300]}"
+
+
+class Link:
+    """One connection that is opened when needed and dropped when it broke."""
+
+    def __init__(self, conninfo: str) -> None:
+        self._conninfo = conninfo
+        self._connection: AsyncConnection[Row] | None = None
+
+    async def connection(self) -> AsyncConnection[Row]:
+        """The open connection, or a new one. Raises as `connect`."""
+        if self._connection is None or self._connection.closed:
+            self._connection = await connect(self._conninfo)
+        return self._connection
+
+    async def drop(self) -> None:
+        """Forget the connection; whatever it was doing is rolled back by the server."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()
+
+    @asynccontextmanager
+    async def use(self) -> AsyncIterator[AsyncConnection[Row]]:
+        """The connection for a block of statements; a block that fails in the driver leaves none behind."""
+        with translated():
+            try:
+                yield await self.connection()
+            except psycopg.Error as exc:
+                await self._recover(exc)
+                raise
+            except BaseException:  # cancelled in mid-air: the protocol's state is unknown
+                await self.drop()
+                raise
+
+    async def _recover(self, error: psycopg.Error) -> None:
+        """Keep a connection that only had a statement refused."""
+        connection = self._connection
+        broken = isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+        if connection is None or connection.closed or connection.broken or broken:
+            await self.drop()
+            return
+        try:
+            await connection.rollback()
+        except psycopg.Error:
+            await self.drop()

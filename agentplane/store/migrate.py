@@ -1,0 +1,142 @@
+"""Versioned migrations: `migrations/NNNN_name.sql`, run once, in order, all pending ones in one transaction.
+
+What ran is recorded with its checksum in `public.agentplane_migrations`. A database that a newer version migrated,
+or whose recorded migrations are not the shipped ones, is refused before anything is touched.
+"""
+
+import hashlib
+import re
+from datetime import UTC, datetime
+from importlib import resources
+from typing import Final
+
+import msgspec
+import psycopg
+from psycopg import AsyncConnection
+
+from agentplane.errors import Broken
+from agentplane.store.connection import Row, connect, translated
+
+NAME: Final = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql")
+LOCK: Final = 4702111234474983746
+TABLE: Final = """
+    CREATE TABLE IF NOT EXISTS public.agentplane_migrations (
+        version integer PRIMARY KEY, name text NOT NULL, checksum text NOT NULL, applied_at timestamptz NOT NULL
+    )"""
+
+
+class Migration(msgspec.Struct, frozen=True):
+    """One shipped step."""
+
+    version: int
+    name: str
+    sql: str
+
+    @property
+    def checksum(self) -> str:
+        """SHA-256 of its text, hex."""
+        return hashlib.sha256(self.sql.encode()).hexdigest()
+
+
+def shipped() -> tuple[Migration, ...]:
+    """The migrations of this version, 1..n without a gap. Raises Broken: the package is damaged."""
+    found = []
+    for entry in resources.files("agentplane.store.migrations").iterdir():
+        match = NAME.fullmatch(entry.name)
+        if match:
+            found.append(Migration(int(match[1]), match[2], entry.read_text("utf-8")))
+    found.sort(key=lambda migration: migration.version)
+    if [migration.version for migration in found] != list(range(1, len(found) + 1)):
+        raise Broken("the package's migrations are not numbered 1..n", code="store.migrations")
+    return tuple(found)
+
+
+def latest_version() -> int:
+    """The schema version that this code needs."""
+    return len(shipped())
+
+
+async def current_version(conninfo: str) -> int:
+    """The schema version of a database; 0 for an empty one. Raises Transient, Denied."""
+    async with await connect(conninfo) as connection:
+        with translated():
+            return len(await _applied(connection))
+
+
+async def check_schema(conninfo: str) -> None:
+    """Return when the database is what this code needs. Raises Broken (`store.schema`), Transient, Denied."""
+    steps = shipped()
+    async with await connect(conninfo) as connection:
+        with translated():
+            applied = await _applied(connection)
+    _compare(applied, steps)
+    if len(applied) < len(steps):
+        raise Broken(
+            f"the database is at schema version {len(applied)}, this program needs {len(steps)}",
+            code="store.schema",
+            hint="migrate it: agentplane stack up does, and so does the control host's migration unit",
+        )
+
+
+async def migrate(conninfo: str, steps: tuple[Migration, ...] | None = None) -> tuple[str, ...]:
+    """Run what is pending, as the owner; the names of what ran. Repeatable, and safe to run twice at once.
+
+    Raises:
+        Broken: code `store.schema` (a newer or another schema is there), `store.migration` (one failed; nothing of
+            this call remains).
+        Transient, Denied: as `connect`.
+    """
+    steps = shipped() if steps is None else steps
+    async with await connect(conninfo) as connection:
+        with translated():
+            async with connection.transaction():
+                await connection.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
+                applied = await _applied(connection)
+                _compare(applied, steps)
+                await connection.execute(TABLE)
+                await connection.execute("GRANT SELECT ON public.agentplane_migrations TO PUBLIC")
+                for step in steps[len(applied) :]:
+                    await _run(connection, step)
+    return tuple(f"{step.version:04d}_{step.name}" for step in steps[len(applied) :])
+
+
+async def _run(connection: AsyncConnection[Row], step: Migration) -> None:
+    try:
+        await connection.execute(step.sql.encode())
+    except psycopg.OperationalError:
+        raise
+    except psycopg.Error as exc:
+        raise Broken(
+            f"migration {step.version:04d}_{step.name} failed, nothing was changed: {exc.diag.message_primary}",
+            code="store.migration",
+        ) from exc
+    await connection.execute(
+        "INSERT INTO public.agentplane_migrations VALUES (%s, %s, %s, %s)",
+        [step.version, step.name, step.checksum, datetime.now(UTC)],
+    )
+
+
+async def _applied(connection: AsyncConnection[Row]) -> list[tuple[int, str, str]]:
+    exists = await connection.execute("SELECT to_regclass('public.agentplane_migrations') IS NOT NULL")
+    if (await exists.fetchone()) == (False,):
+        return []
+    found = await connection.execute(
+        "SELECT version, name, checksum FROM public.agentplane_migrations ORDER BY version"
+    )
+    return [(int(version), str(name), str(checksum)) for version, name, checksum in await found.fetchall()]
+
+
+def _compare(applied: list[tuple[int, str, str]], steps: tuple[Migration, ...]) -> None:
+    if len(applied) > len(steps):
+        raise Broken(
+            f"the database is at schema version {len(applied)}, this program knows {len(steps)}",
+            code="store.schema",
+            hint="a newer version migrated it; upgrade this one",
+        )
+    for (version, name, checksum), step in zip(applied, steps, strict=False):
+        if (version, name, checksum) != (step.version, step.name, step.checksum):
+            raise Broken(
+                f"migration {version:04d}_{name} ran with another text than this program ships",
+                code="store.schema",
+                hint="a published migration is never edited; restore the file, and add a new one",
+            )

@@ -1,0 +1,81 @@
+"""Admission: what an event must be before it may be stored, whatever the store. Pure: `now` is an argument."""
+
+from datetime import datetime, timedelta
+from typing import Final
+
+import msgspec
+
+from agentplane.bus.subjects import event_subject
+from agentplane.errors import Refused
+from agentplane.events.digest import body_digest, encode_data
+from agentplane.events.model import Append, Event, StreamId
+from agentplane.events.secrets import find_secrets, may_hold_secret
+
+MAX_DATA_BYTES: Final = 512 * 1024
+MAX_AHEAD: Final = timedelta(minutes=5)  # clocks differ; a claim about the future is another thing
+MAX_TEXT: Final = 253
+
+
+class Prepared(msgspec.Struct, frozen=True):
+    """An event that may be stored, with the bytes that will be."""
+
+    event: Event
+    data: bytes  # canonical JSON
+    digest: bytes  # 32 bytes, of the body
+
+
+class Request(msgspec.Struct, frozen=True):
+    """One call of `append`: all of it is stored, or nothing."""
+
+    appends: tuple[Append, ...]
+    prepared: tuple[tuple[Prepared, ...], ...]  # as appends[i].events
+
+
+def prepare(appends: tuple[Append, ...], now: datetime) -> Request:
+    """Check every event of one call.
+
+    Raises:
+        Refused: `store.secret`, `store.too-large`, `store.future`, `store.name`, `store.stream`, `event.data`,
+            `event.time`, `subject.token`, `subject.type`.
+    """
+    latest = now + MAX_AHEAD
+    return Request(appends, tuple(tuple(_prepared(a.stream, event, latest) for event in a.events) for a in appends))
+
+
+def _prepared(stream: StreamId, event: Event, latest: datetime) -> Prepared:
+    _check_envelope(stream, event, latest)
+    data = encode_data(event.data)
+    if len(data) > MAX_DATA_BYTES:
+        message = f"its data are {len(data)} bytes; at most {MAX_DATA_BYTES} are stored"
+        raise _refusal(event, message, "store.too-large", "store a digest, and the content as an artifact")
+    if may_hold_secret(data):
+        _check_secrets(event)
+    return Prepared(event, data, body_digest(event, data))
+
+
+def _check_envelope(stream: StreamId, event: Event, latest: datetime) -> None:
+    if event.stream != stream:
+        raise _refusal(event, f"it belongs to {event.stream}, not to {stream}", "store.stream")
+    if event.time.tzinfo is None:
+        raise _refusal(event, "its time has no offset", "event.time")
+    if event.time > latest:
+        raise _refusal(event, "its time is more than 5 minutes ahead of ours", "store.future", "compare the clocks")
+    for what, text in (("namespace", stream.namespace), ("name", stream.name), ("actor", event.actor)):
+        if not 0 < len(text) <= MAX_TEXT or not text.isprintable():
+            raise _refusal(event, f"its {what} must be 1 to {MAX_TEXT} printable characters", "store.name")
+    if not 0 < event.type_version < 2**31:
+        raise _refusal(event, "its type_version must be a positive 32-bit integer", "store.name")
+    # an event that no subject can carry would stop the relay for ever
+    event_subject(stream.tenant, event.phase, stream.kind, event.type)
+
+
+def _check_secrets(event: Event) -> None:
+    found = find_secrets(event.data)
+    if found:
+        places = ", ".join(f"{secret.path} ({secret.shape})" for secret in found)
+        hint = "keep the value in a secret store and write a handle: secret://NAME"
+        raise _refusal(event, f"something that looks like a secret stands in {places}", "store.secret", hint)
+
+
+def _refusal(event: Event, message: str, code: str, hint: str | None = None) -> Refused:
+    return Refused(message, code=code, where=f"event {event.id} ({event.type})", hint=hint)
