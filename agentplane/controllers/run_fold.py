@@ -129,11 +129,12 @@ def _evidence(record: RunRecord, event: Event) -> RunRecord:
 
 def _lease_expired(record: RunRecord, event: Event) -> RunRecord:
     payload(event, LeaseExpired)
-    return replace(record, lease=None, holder=None, started=None, losses=record.losses + 1)
+    return replace(record, lease=None, holder=None, started=None)
 
 
 def _requeued(record: RunRecord, _event: Event) -> RunRecord:
-    return replace(record, state=RunState.REQUEUED, waiting=None)
+    losses = record.losses + 1
+    return replace(record, state=RunState.REQUEUED, lease=None, holder=None, started=None, waiting=None, losses=losses)
 
 
 def _superseded(record: RunRecord, _event: Event) -> RunRecord:

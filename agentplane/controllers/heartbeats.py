@@ -1,0 +1,141 @@
+"""Heartbeats: who is alive, what it should be doing, and what it may forget. Pure and level-triggered.
+
+Every answer says all of it again, so losing any number of them costs time only. An executor is accepted when the
+inventory knows and enables it, its key is the trusted one, and its journal continues what is committed.
+"""
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import Final
+
+import msgspec
+from msgspec.structs import replace
+
+from agentplane.controllers.decision import NOTHING, Decision
+from agentplane.controllers.leases import executor_draft
+from agentplane.controllers.records import ExecutorRecord, RunKey, RunRecord
+from agentplane.controllers.state import ControlState
+from agentplane.runs import executors
+from agentplane.runs.executors import ExecutorRecovered, ExecutorRegistered, ExecutorReported, executor_stream
+from agentplane.runs.protocol import (
+    ActiveRun,
+    Assignment,
+    Cancellation,
+    ExecutorFacts,
+    HeartbeatReply,
+    HeartbeatRequest,
+)
+
+FENCED: Final = "fenced: another epoch has taken over, or the run has ended"
+_DISK_STEP_MIB: Final = 1024  # free space moves all the time; less than this, and less than a tenth, is no news
+
+
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """What this control plane is configured to think of an executor."""
+
+    known: bool  # the inventory names it
+    enabled: bool
+    key_ids: frozenset[str]  # trusted for it
+
+
+def objection(request: HeartbeatRequest, executor: ExecutorRecord, standing: Standing) -> str:
+    """Why an executor is not accepted; empty when it is."""
+    if not standing.known:
+        return f"executor {request.executor} is not in the inventory"
+    if not standing.enabled:
+        return f"executor {request.executor} is disabled in the inventory"
+    if request.key_id not in standing.key_ids:
+        return f"key {request.key_id[:16]} is not trusted for {request.executor}: is its public key installed here?"
+    committed = executor.journal_index
+    if request.journal_index < committed:
+        return f"your journal ends at {request.journal_index}, but {committed} records of it are committed: restore it"
+    if request.journal_index == committed > 0 and request.journal_digest != executor.journal_digest:
+        return f"record {committed} of your journal is not the one that is committed: restore it"
+    return ""
+
+
+def refuse(message: str, heartbeat_seconds: int) -> HeartbeatReply:
+    """The answer to an executor that is not accepted: it changes nothing that runs there."""
+    return HeartbeatReply(
+        accepted=False,
+        message=message,
+        assignments=(),
+        cancellations=(),
+        committed_index=0,
+        heartbeat_seconds=heartbeat_seconds,
+    )
+
+
+def decide(executor: ExecutorRecord, request: HeartbeatRequest, now: datetime) -> Decision:
+    """What an accepted heartbeat says that was not known: a new key, other facts, another boot, back again."""
+    stream, draft, news = executor_stream(executor.name), executor_draft(executor, now), False
+    if executor.key_id != request.key_id:
+        registered = ExecutorRegistered(key_id=request.key_id, boot_id=request.boot_id, facts=request.facts)
+        draft.add(stream, executor.version, executors.REGISTERED, registered)
+        return draft.decision()
+    if not executor.reachable:
+        draft.add(stream, executor.version, executors.RECOVERED, ExecutorRecovered(message="a heartbeat again"))
+        news = True
+    if executor.boot_id != request.boot_id or _differ(executor.facts, request.facts):
+        reported = ExecutorReported(boot_id=request.boot_id, facts=request.facts)
+        draft.add(stream, executor.version, executors.REPORTED, reported)
+        news = True
+    return draft.decision() if news else NOTHING
+
+
+def reply(state: ControlState, request: HeartbeatRequest, heartbeat_seconds: int) -> HeartbeatReply:
+    """All that an accepted executor should be doing now."""
+    executor = state.executor(request.executor)
+    leased = [run for lease in executor.leases if (run := state.run(RunKey(lease.tenant, lease.run))) is not None]
+    held = [run for run in leased if run.lease is not None and run.lease.executor == executor.name]
+    return HeartbeatReply(
+        accepted=True,
+        message="",
+        assignments=tuple(_assignment(run) for run in held if run.cancel is None),
+        cancellations=(*_cancelled(held), *_fenced(request.active, held)),
+        committed_index=executor.journal_index,
+        heartbeat_seconds=heartbeat_seconds,
+    )
+
+
+def _differ(known: ExecutorFacts | None, said: ExecutorFacts) -> bool:
+    if known is None or replace(known, disk_mib=said.disk_mib) != said:
+        return True
+    step = abs(known.disk_mib - said.disk_mib)
+    return step >= _DISK_STEP_MIB or step * 10 >= max(known.disk_mib, 1)
+
+
+def _assignment(run: RunRecord) -> Assignment:
+    if run.lease is None or run.created is None:
+        raise ValueError(f"{run.key} is not leased")
+    return Assignment(
+        tenant=run.key.tenant,
+        run=run.key.name,
+        epoch=run.lease.epoch,
+        backend=run.lease.backend,
+        pins=run.created.pins,
+        bundle=run.created.bundle,
+        bundle_path=run.created.bundle_path,
+        statements=(run.created.validation, run.lease.decision),
+        lease_seconds=run.lease.lease_seconds,
+        correlation_id=str(run.correlation_id),
+        replay_guest=run.created.replay_guest,
+        expected=run.created.expected,
+    )
+
+
+def _cancelled(held: Collection[RunRecord]) -> tuple[Cancellation, ...]:
+    return tuple(
+        Cancellation(run=run.key.name, tenant=run.key.tenant, epoch=run.epoch, reason=run.cancel.reason)
+        for run in held
+        if run.cancel is not None
+    )
+
+
+def _fenced(active: Collection[ActiveRun], held: Collection[RunRecord]) -> tuple[Cancellation, ...]:
+    epochs = {run.key: run.epoch for run in held}
+    return tuple(
+        Cancellation(run=run.run, tenant=run.tenant, epoch=run.epoch, reason=FENCED)
+        for run in active
+        if epochs.get(RunKey(run.tenant, run.run)) != run.epoch
+    )
