@@ -1,0 +1,54 @@
+{
+  description = "agentplane: an execution control plane for governed bundle runs";
+
+  inputs.nixpkgs.url = "github:NixOS/nixpkgs/nixos-26.05";
+
+  outputs = { self, nixpkgs }:
+    let
+      inherit (nixpkgs) lib;
+      systems = [ "x86_64-linux" "aarch64-linux" ];
+      eachSystem = make: lib.genAttrs systems (system: make nixpkgs.legacyPackages.${system});
+      kit = pkgs: import ./vm { inherit pkgs; inherit (pkgs) system; };
+      guest = pkgs: name: pkgs.linkFarm "guest-${name}" [{
+        name = "guest.json";
+        path = (kit pkgs).spec { inherit name; bundle = ./bundles + "/${name}"; };
+      }];
+      script = pkgs: name: {
+        type = "app";
+        program = "${pkgs.writeShellScript name ''exec ${self.packages.${pkgs.system}.agentplane}/bin/agentplane ${name} "$@"''}";
+      };
+    in
+    {
+      packages = eachSystem (pkgs: rec {
+        default = agentplane;
+        agentplane = pkgs.callPackage ./nix/package.nix { };
+        guest-example-agent = guest pkgs "example-agent";
+        guest-license-audit = guest pkgs "license-audit";
+        guest-noop = guest pkgs "noop";
+      });
+
+      apps = eachSystem (pkgs: {
+        default = { type = "app"; program = "${self.packages.${pkgs.system}.agentplane}/bin/agentplane"; };
+        doctor = script pkgs "doctor";
+        demo = {
+          type = "app";
+          program = "${import ./nix/demo.nix { inherit pkgs; inherit (self.packages.${pkgs.system}) agentplane; }}";
+        };
+      });
+
+      nixosModules = lib.genAttrs [ "default" "control" "projector" "executor" "database" "bus" ]
+        (name: { imports = [ (./modules + "/${name}.nix") ]; });
+
+      nixosConfigurations = lib.genAttrs [ "control" "exec-a" "exec-b" ] (host: lib.nixosSystem {
+        system = "x86_64-linux";
+        modules = [ self.nixosModules.default (./fleet/hosts + "/${host}.nix") ];
+      });
+
+      checks = eachSystem (pkgs: {
+        inherit (self.packages.${pkgs.system}) agentplane;
+      });
+
+      devShells = eachSystem (pkgs: { default = import ./nix/shell.nix { inherit pkgs; }; });
+      formatter = eachSystem (pkgs: pkgs.nixfmt);
+    };
+}

@@ -1,0 +1,1 @@
+import ./executor.nix "exec-a"

@@ -1,0 +1,34 @@
+# agentplane as a package: the programs, the units (with absolute paths) and the guest kit.
+{ lib, python3Packages, nats-server, postgresql, qemu, nix }:
+python3Packages.buildPythonApplication {
+  pname = "agentplane";
+  version = "0.1.0";
+  pyproject = true;
+  src = lib.cleanSourceWith {
+    src = ../.;
+    filter = path: _: !(lib.hasInfix "/." (lib.removePrefix (toString ../.) path));
+  };
+  build-system = [ python3Packages.setuptools ];
+  dependencies = with python3Packages; [
+    click cryptography jsonschema-rs msgspec nats-py nkeys orjson psycopg pydantic pyyaml rfc8785 rich sdnotify structlog
+    supervisor
+  ];
+  # the guest kit is evaluated by the executor, the units are enabled by the NixOS modules
+  postInstall = ''
+    mkdir -p $out/share/agentplane $out/lib/systemd/system
+    cp -r vm bundles fleet $out/share/agentplane/
+    for unit in services/units/*; do
+      sed "s|=agentplane-|=$out/bin/agentplane-|" $unit > $out/lib/systemd/system/$(basename $unit)
+    done
+  '';
+  makeWrapperArgs = [
+    "--suffix PATH : ${lib.makeBinPath [ nats-server postgresql qemu nix ]}"
+    "--set-default AGENTPLANE_VM_KIT ${placeholder "out"}/share/agentplane/vm"
+  ];
+  doCheck = false; # the suite starts servers and guests: scripts/test.sh
+  meta = {
+    description = "Execution control plane for governed bundle runs";
+    license = lib.licenses.asl20;
+    mainProgram = "agentplane";
+  };
+}
