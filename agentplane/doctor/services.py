@@ -50,7 +50,7 @@ def _settings(connection: psycopg.Connection) -> list[Check]:
 
 def _schema(connection: psycopg.Connection, latest: int) -> Check:
     try:
-        row = connection.execute("SELECT max(version) FROM schema_migrations").fetchone()
+        row = connection.execute("SELECT max(version) FROM public.agentplane_migrations").fetchone()
     except psycopg.Error as exc:
         return failed("postgres.schema", str(exc).strip().splitlines()[0], UP)
     current = row[0] if row else None

@@ -1,0 +1,56 @@
+"""`agentplane stack up|status|down`."""
+
+import click
+
+from agentplane.cli import context as contexts
+from agentplane.cli import render
+
+
+@click.group()
+def stack() -> None:
+    """A whole agentplane on this machine: PostgreSQL, NATS, control, projector and one executor."""
+
+
+@stack.command()
+@click.pass_context
+def up(ctx: click.Context) -> int:
+    """Start the stack and wait until it serves."""
+    from agentplane.stack import lifecycle
+    from agentplane.stack.layout import Layout
+
+    layout = Layout(contexts.state_dir(ctx))
+    lifecycle.up(layout, lambda line: render.say(f"  {line}"))
+    render.say(f"agentplane serves from {layout.root}", style="green")
+    return 0
+
+
+@stack.command()
+@render.output_option
+@click.pass_context
+def status(ctx: click.Context, output: str) -> int:
+    """Show every process; exit status 1 unless all of them run."""
+    from dataclasses import asdict
+
+    from agentplane.stack import supervision
+    from agentplane.stack.layout import Layout
+
+    processes = supervision.processes(Layout(contexts.state_dir(ctx)))
+    rows = [(each.name, each.state, each.pid or "-", each.description) for each in processes]
+    render.emit(
+        [asdict(each) for each in processes],
+        output,
+        lambda: render.table(["process", "state", "pid", "since"], rows, empty="the stack is down"),
+    )
+    return 0 if processes and all(each.state == "RUNNING" for each in processes) else 1
+
+
+@stack.command()
+@click.pass_context
+def down(ctx: click.Context) -> int:
+    """Stop everything and leave nothing behind; the state stays."""
+    from agentplane.stack import lifecycle
+    from agentplane.stack.layout import Layout
+
+    stopped = lifecycle.down(Layout(contexts.state_dir(ctx)), render.say)
+    render.say("stopped" if stopped else "the stack was down")
+    return 0

