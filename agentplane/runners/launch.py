@@ -1,0 +1,232 @@
+"""Starts shims and finds them again: what all runners share. Nothing here knows QEMU or bubblewrap.
+
+A launch directory is made exclusively, so one (run, epoch, attempt) runs once, whoever asks. The shim holds a lock
+in it for as long as it lives: a taken lock is a running execution, outcome.json a finished one, neither a lost one.
+"""
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from agentplane.errors import Broken, Conflict, NotFound, Refused
+from agentplane.runners.command import last_lines
+from agentplane.runners.plan import Ending, Plan
+from agentplane.runners.shim import __main__ as shim_main
+from agentplane.runners.shim import cgroups, contract
+from agentplane.runners.shim.contract import Ended, Launch, Launched
+from agentplane.runners.shim.state import boot_id, start_ticks, try_lock, utc_now, write_json
+from agentplane.runs.states import Outcome
+
+_SHIM: Final = str(Path(shim_main.__file__))
+_ANSWER_TIMEOUT_S: Final = 20.0
+
+
+class ShimHandle:
+    """A running execution behind its shim."""
+
+    def __init__(self, directory: Path, pidfd: int, child: "subprocess.Popen[bytes] | None" = None) -> None:
+        self._directory = directory
+        self._pidfd = pidfd
+        self._child = child  # when the shim is ours, it must be reaped
+
+    @property
+    def directory(self) -> str:
+        """The launch directory."""
+        return str(self._directory)
+
+    def fileno(self) -> int:
+        """The shim's pidfd: readable when it is over."""
+        return self._pidfd
+
+    def wait(self, timeout_s: float | None = None) -> Ending | None:
+        """Block until it is over; None when `timeout_s` passes first."""
+        poll = select.poll()
+        poll.register(self._pidfd, select.POLLIN)
+        if not poll.poll(None if timeout_s is None else timeout_s * 1000):
+            return None
+        if self._child is not None:
+            self._child.wait()
+        return _settle(self._directory)
+
+    def kill(self, reason: str) -> None:
+        """Have it end as CANCELLED, with `reason`."""
+        write_json(str(self._directory), contract.CANCEL, {"reason": reason})
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._pidfd, signal.SIGTERM)
+
+    def close(self) -> None:
+        """Let go of the descriptor; the execution goes on."""
+        if self._pidfd >= 0:
+            os.close(self._pidfd)
+            self._pidfd = -1
+
+
+def launch_directory(run_dir: str, attempt: int) -> Path:
+    """Where an attempt of a run's epoch lives."""
+    return Path(run_dir) / f"launch-{attempt}"
+
+
+def prepare(plan: Plan) -> Path:
+    """Make the launch directory, exclusively.
+
+    Raises:
+        Conflict: code `run.already-launched`; or `run.not-relaunchable`, the attempt before it may have run something.
+    """
+    if plan.attempt > 1:
+        before = ending_of(launch_directory(plan.run_dir, plan.attempt - 1))
+        if before is None or before.started or before.outcome is not Outcome.HOST_FAILED:
+            raise Conflict(
+                f"attempt {plan.attempt - 1} of {plan.run} epoch {plan.epoch} may have run something",
+                code="run.not-relaunchable",
+                hint="a new attempt needs a new epoch",
+            )
+    directory = launch_directory(plan.run_dir, plan.attempt)
+    directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        directory.mkdir(mode=0o700)
+    except FileExistsError as exc:
+        raise Conflict(
+            f"{plan.run} epoch {plan.epoch} attempt {plan.attempt} was launched before",
+            code="run.already-launched",
+            where=str(directory),
+        ) from exc
+    return directory
+
+
+def start(directory: Path, launch: Launch, secrets: Sequence[bytes]) -> ShimHandle:
+    """Start a shim in a prepared directory; returns when its program runs.
+
+    Raises:
+        Broken: code `runner.launch`.
+    """
+    write_json(str(directory), contract.LAUNCH, {**launch})
+    group = launch["limits"]["group"] if launch["limits"] else ""
+    argv = [*(cgroups.scope_prefix(group) if group else []), sys.executable, "-I", "-S", _SHIM, str(directory)]
+    with (directory / contract.SHIM_LOG).open("wb") as log:
+        child = subprocess.Popen(
+            argv,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            cwd="/",
+            env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8"},
+            start_new_session=True,
+        )
+    answer = _converse(child, secrets)
+    if answer != {}:
+        child.wait()
+        said = str(answer["error"]) if answer else last_lines((directory / contract.SHIM_LOG).read_bytes())
+        raise Broken(said or "the shim ended without a word", code="runner.launch", where=str(directory))
+    return ShimHandle(directory, os.pidfd_open(child.pid), child)
+
+
+def adopt(directory: Path) -> ShimHandle | Ending:
+    """Find an execution that somebody launched: still running, ended, or lost. It settles what is lost.
+
+    Raises:
+        NotFound: code `run.never-launched`, no launch was ever prepared there.
+    """
+    if not directory.is_dir():
+        raise NotFound(f"nothing was launched in {directory}", code="run.never-launched")
+    launched = _launched(directory)
+    if launched is not None and launched["boot_id"] == boot_id():
+        handle = _running(directory, launched)
+        if handle is not None:
+            return handle
+    return _settle(directory)
+
+
+def ending_of(directory: Path) -> Ending | None:
+    """The outcome that its shim wrote; None where there is none (yet)."""
+    try:
+        data = (directory / contract.OUTCOME).read_bytes()
+    except FileNotFoundError:
+        return None
+    try:
+        return msgspec.json.decode(data, type=Ending)
+    except msgspec.DecodeError as exc:
+        raise Refused(str(exc), code="runner.outcome", where=str(directory / contract.OUTCOME)) from exc
+
+
+def _converse(child: "subprocess.Popen[bytes]", secrets: Sequence[bytes]) -> dict[str, object] | None:
+    """Hand over the secrets and hear whether the program runs; None when nothing was answered."""
+    assert child.stdin is not None  # noqa: S101 - for the type checker: both are pipes
+    assert child.stdout is not None  # noqa: S101
+    with suppress(BrokenPipeError), child.stdin as stdin:
+        for value in secrets:
+            stdin.write(len(value).to_bytes(4, "big") + value)
+    with child.stdout as stdout:
+        if not select.select([stdout], [], [], _ANSWER_TIMEOUT_S)[0]:
+            child.kill()
+            return {"error": f"the shim said nothing within {_ANSWER_TIMEOUT_S:g} s"}
+        line = stdout.readline()
+    return dict(json.loads(line)) if line else None
+
+
+def _launched(directory: Path) -> Launched | None:
+    try:
+        launched: Launched = json.loads((directory / contract.LAUNCHED).read_bytes())
+    except FileNotFoundError:
+        return None
+    return launched
+
+
+def _running(directory: Path, launched: Launched) -> ShimHandle | None:
+    """A handle on the very process that wrote launched.json, or None when it is gone."""
+    try:
+        pidfd = os.pidfd_open(launched["shim_pid"])
+    except ProcessLookupError:
+        return None
+    # Compared after the descriptor is held: the number cannot be reused any more.
+    if start_ticks(launched["shim_pid"]) == launched["shim_start"] and not select.select([pidfd], [], [], 0)[0]:
+        return ShimHandle(directory, pidfd)
+    os.close(pidfd)
+    return None
+
+
+def _settle(directory: Path) -> Ending:
+    """The ending of an execution whose shim is gone; LOST, and cleaned up, where it left none."""
+    lock = try_lock(str(directory / contract.LOCK))
+    if lock is None:
+        raise Conflict("its shim is only just starting or ending", code="run.unsettled", where=str(directory))
+    try:
+        ending = ending_of(directory)
+        if ending is None:
+            launched = _launched(directory)
+            if launched is not None and launched["boot_id"] == boot_id():
+                cgroups.destroy(cgroups.adopt(launched["group"]))
+            write_json(str(directory), contract.OUTCOME, {**_lost(launched)})
+            ending = ending_of(directory)
+    finally:
+        os.close(lock)
+    assert ending is not None  # noqa: S101 - written above
+    return ending
+
+
+def _lost(launched: Launched | None) -> Ended:
+    now = utc_now()
+    return {
+        "outcome": Outcome.LOST.value,
+        "exit_code": -1,
+        "message": "its supervisor ended without leaving an outcome",
+        "started": True,  # it may have
+        "stalled": False,
+        "launched_at": launched["launched_at"] if launched else now,
+        "ended_at": now,
+        "timings_ms": {},
+        "truncated": [],
+        "received_bytes": {},
+        "result_complete": False,
+        "memory_peak_bytes": 0,
+        "cpu_ms": 0,
+        "enforced": launched["enforced"] if launched else [],
+    }

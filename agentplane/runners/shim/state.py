@@ -1,0 +1,61 @@
+"""Small files that are there whole or not at all, and who a process is. Standard library only."""
+
+import fcntl
+import json
+import os
+from collections.abc import Mapping
+from time import gmtime, strftime, time
+
+
+def write_json(directory: str, name: str, value: Mapping[str, object]) -> None:
+    """Write a file by rename, with data and directory on disk when it returns."""
+    temporary = os.path.join(directory, f".{name}.tmp")
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        os.write(fd, json.dumps(value, indent=1, sort_keys=True).encode() + b"\n")
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    os.rename(temporary, os.path.join(directory, name))
+    sync_directory(directory)
+
+
+def sync_directory(directory: str) -> None:
+    """Make renames and creations in it durable."""
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def try_lock(path: str) -> int | None:
+    """The descriptor of an exclusive flock, or None where another holds it. It lasts until the descriptor closes."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        return None
+    return fd
+
+
+def start_ticks(pid: int) -> int:
+    """When a process started, in clock ticks since boot (proc(5), field 22 of stat); 0 if there is none."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as stat:
+            return int(stat.read().rpartition(b")")[2].split()[19])
+    except OSError:
+        return 0
+
+
+def boot_id() -> str:
+    """Which boot of this host it is."""
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as source:
+        return source.read().strip()
+
+
+def utc_now() -> str:
+    """The wall clock as RFC 3339, for people; durations are measured by the monotonic clock."""
+    now = time()
+    return strftime("%Y-%m-%dT%H:%M:%S", gmtime(now)) + f".{int(now % 1 * 1_000_000):06d}Z"

@@ -1,0 +1,95 @@
+"""One supervision from launch.json to outcome.json."""
+
+import json
+import os
+import sys
+from typing import BinaryIO
+
+from agentplane.runners.shim import cgroups, contract
+from agentplane.runners.shim.contract import Ended, Launch, Launched
+from agentplane.runners.shim.spawn import Program, spawn
+from agentplane.runners.shim.state import boot_id, start_ticks, try_lock, utc_now, write_json
+from agentplane.runners.shim.watch import Watch
+
+
+def supervise(directory: str, secrets: BinaryIO, interrupted: int) -> str | None:
+    """Start the program, say so on standard output, watch it, write the outcome. Returns why it did not start."""
+    if try_lock(os.path.join(directory, contract.LOCK)) is None:
+        return "another shim has this directory"
+    try:
+        with open(os.path.join(directory, contract.LAUNCH), "rb") as source:
+            launch: Launch = json.load(source)
+        program = spawn(launch, _read_secrets(secrets, len(launch["secrets"])), directory)
+    except (OSError, ValueError) as exc:
+        reason = exc.strerror if isinstance(exc, OSError) and exc.errno is None else str(exc)
+        write_json(directory, contract.OUTCOME, {**_failed(str(reason))})
+        return str(reason)
+    write_json(directory, contract.LAUNCHED, {**_launched(program)})
+    _answer()
+    write_json(directory, contract.OUTCOME, {**_watched(launch, program, directory, interrupted)})
+    return None
+
+
+def _watched(launch: Launch, program: Program, directory: str, interrupted: int) -> Ended:
+    """Whatever goes wrong in the watching itself must end the program and be told."""
+    try:
+        return Watch(launch, program, directory, interrupted).run()
+    except Exception as exc:  # noqa: BLE001 - the last line of defence of one run
+        cgroups.destroy(program.group)
+        os.kill(program.pid, 9)
+        os.waitpid(program.pid, 0)
+        return _failed(f"the shim failed: {type(exc).__name__}: {exc}", started=True)
+
+
+def _read_secrets(source: BinaryIO, count: int) -> list[bytes]:
+    values = []
+    for _ in range(count):
+        length = int.from_bytes(source.read(4), "big")
+        value = source.read(length)
+        if len(value) != length:
+            raise ValueError("the secrets were cut short")
+        values.append(value)
+    return values
+
+
+def _launched(program: Program) -> Launched:
+    return {
+        "shim_pid": os.getpid(),
+        "shim_start": start_ticks(os.getpid()),
+        "program_pid": program.pid,
+        "program_start": start_ticks(program.pid),
+        "boot_id": boot_id(),
+        "uid": program.uid,
+        "launched_at": utc_now(),
+        "enforced": list(program.group.enforced),
+        "group": sorted(set(program.group.directories.values())),
+    }
+
+
+def _answer() -> None:
+    """Tell the launcher, then let go of it."""
+    sys.stdout.write("{}\n")
+    sys.stdout.flush()
+    null = os.open("/dev/null", os.O_RDWR)
+    for fd in (0, 1):
+        os.dup2(null, fd)
+
+
+def _failed(message: str, *, started: bool = False) -> Ended:
+    now = utc_now()
+    return {
+        "outcome": "host-failed",
+        "exit_code": -1,
+        "message": message,
+        "started": started,
+        "stalled": False,
+        "launched_at": now,
+        "ended_at": now,
+        "timings_ms": {},
+        "truncated": [],
+        "received_bytes": {},
+        "result_complete": False,
+        "memory_peak_bytes": 0,
+        "cpu_ms": 0,
+        "enforced": [],
+    }
