@@ -165,9 +165,16 @@ class Link:
             await self.client.publish(subject, data, reply=reply, headers=headers)
 
     async def listen(self, subject: str, sink: Callable[[Msg], Awaitable[None]], *, queue: str = "") -> Subscription:
-        """Hand every message of a subject to `sink`, one after the other."""
+        """Hand every message of a subject to `sink`, one after the other; the server knows when this returns."""
         with translated(subject):
-            return await self.client.subscribe(subject, queue=queue, cb=sink)
+            subscription = await self.client.subscribe(subject, queue=queue, cb=sink)
+        await asyncio.shield(asyncio.ensure_future(self._round_trip()))
+        return subscription
+
+    async def _round_trip(self) -> None:
+        # Its own task, because the driver's flush can swallow a cancellation (asyncio.wait_for before 3.12).
+        with contextlib.suppress(nats.errors.Error, OSError, TimeoutError):  # away: a reconnect subscribes again
+            await self.client.flush(timeout=2)
 
     async def unlisten(self, subscription: Subscription) -> None:
         """Stop listening; quietly, when the connection is gone already."""
