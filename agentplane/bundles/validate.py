@@ -1,0 +1,85 @@
+"""The judgement: every rule is asked, every finding is kept, and only then is anything decided. Pure.
+
+Bullets of order:
+- identity first; a document that is no bundle gets no further findings, which could only mislead
+- rules of our own next, in the order of `rules.RULES`; within a rule, in the order of the document
+- the schema last: it says what no rule has said about the same place
+"""
+
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from typing import Final
+
+from msgspec.structs import replace
+
+from agentplane.bundles.case import Case
+from agentplane.bundles.findings import CheckResult, Finding, Severity, ValidationReport
+from agentplane.bundles.rules import IDENTITY, RULES, SCHEMA, Rule
+from agentplane.bundles.rules.identity import NAME, VERSION, is_instant
+from agentplane.bundles.rules.policy import LANES_V0_2
+from agentplane.documents.model import Document
+from agentplane.documents.positions import Positions
+from agentplane.policy import Policy
+from agentplane.runs.model import FileFact
+
+_MAX_FINDINGS: Final = 200  # of one rule: a hostile document must not become a huge artifact
+_MAX_MESSAGE: Final = 1000
+
+
+def validate(document: Document, facts: Sequence[FileFact], policy: Policy) -> ValidationReport:
+    """Judge a bundle.
+
+    Args:
+        document: as parsed; one that came as data has findings without line and column.
+        facts: of every path that `paths.wanted` names, and of everything in the directory that leads out of it.
+        policy: the control plane's, or the default one for a first look.
+    """
+    case = Case(value=document.value, facts=tuple(facts), policy=policy)
+    results = [(name, _ask(rule, case)) for name, rule in IDENTITY]
+    if case.value.get("kind") == "Bundle":
+        results += [(name, _ask(rule, case)) for name, rule in RULES]
+        said = {finding.path for _, findings in results for finding in findings if finding.severity is Severity.FAIL}
+        results.append((SCHEMA[0], tuple(found for found in _ask(SCHEMA[1], case) if not _covered(found.path, said))))
+    positions = Positions(document)
+    located = [(name, tuple(_locate(finding, positions) for finding in findings)) for name, findings in results]
+    return _report(document, case, located)
+
+
+def _ask(rule: Rule, case: Case) -> tuple[Finding, ...]:
+    return tuple(islice(rule(case), _MAX_FINDINGS))
+
+
+def _covered(path: str, said: Iterable[str]) -> bool:
+    """Whether a rule has failed this very place, or the whole that it is in."""
+    return any(path == place or (place and path.startswith(place + "/")) for place in said)
+
+
+def _locate(finding: Finding, positions: Positions) -> Finding:
+    position = positions.find(finding.path)
+    return finding if position is None else replace(finding, line=position.line, column=position.column)
+
+
+def _report(document: Document, case: Case, results: Sequence[tuple[str, tuple[Finding, ...]]]) -> ValidationReport:
+    findings = tuple(finding for _, found in results for finding in found)
+    name, version, created_at = (case.text("metadata", key) for key in ("name", "version", "createdAt"))
+    lane = case.text("spec", "policy", "lane")
+    # what is quoted of an invalid bundle is only what could not be harmful: it enters an artifact and a log
+    is_valid = not any(finding.severity is Severity.FAIL for finding in findings)
+    return ValidationReport(
+        origin=document.origin,
+        name=name if name and NAME.fullmatch(name) else None,
+        version=version if version and VERSION.fullmatch(version) else None,
+        created_at=created_at if created_at and is_instant(created_at) else None,
+        lane=lane if lane in LANES_V0_2 else None,
+        governance_context=case.block("spec", "governanceContext") if is_valid else None,
+        findings=findings,
+        checks=tuple(_check(name, found) for name, found in results),
+    )
+
+
+def _check(name: str, findings: tuple[Finding, ...]) -> CheckResult:
+    if not findings:
+        return CheckResult(name=name, status="pass", message=None)
+    failed = any(finding.severity is Severity.FAIL for finding in findings)
+    message = "; ".join(finding.message for finding in findings)[:_MAX_MESSAGE]
+    return CheckResult(name=name, status="fail" if failed else "warn", message=message)
