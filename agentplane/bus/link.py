@@ -58,6 +58,7 @@ class Link:
         self._tokens = itertools.count(1)
         self._waiting: dict[str, tuple[str, asyncio.Future[Msg]]] = {}
         self._last_error: str = ""
+        self._denied = asyncio.Event()
 
     @classmethod
     async def open(cls, servers: list[str], *, seed_file: Path | None, name: str, timeout_s: float) -> "Link":
@@ -71,11 +72,24 @@ class Link:
         seed = bytes(read_seed(seed_file)).decode() if seed_file else None
         try:
             async with asyncio.timeout(timeout_s):
-                await link._connect(servers, seed)
+                await link._connect_unless_denied(servers, seed)
         except BaseException as exc:
             await link._abandon()
             raise link._why_not(servers, exc) or exc from exc
         return link
+
+    async def _connect_unless_denied(self, servers: list[str], seed: str | None) -> None:
+        """The driver would try a refused key again for ever."""
+        connecting = asyncio.ensure_future(self._connect(servers, seed))
+        denied = asyncio.ensure_future(self._denied.wait())
+        try:
+            await asyncio.wait((connecting, denied), return_when=asyncio.FIRST_COMPLETED)
+            if denied.done():
+                raise nats.errors.AuthorizationError
+            await connecting
+        finally:
+            connecting.cancel()
+            denied.cancel()
 
     async def _connect(self, servers: list[str], seed: str | None) -> None:
         await self.client.connect(
@@ -214,6 +228,8 @@ class Link:
             log.warning("the bus drops messages for a slow reader", extra={"subject": error.subject})
         else:
             log.debug("bus: %s", self._last_error)
+        if "authorization violation" in self._last_error.lower():
+            self._denied.set()
 
     def _on_violation(self, what: str, subject: str) -> None:
         log.warning("the bus does not allow %s to %s", what, subject)
