@@ -1,6 +1,7 @@
 """A real PostgreSQL for tests: one cluster per session, one fresh migrated database per test."""
 
 import asyncio
+import itertools
 import os
 import pwd
 import shutil
@@ -10,6 +11,7 @@ import subprocess
 import tempfile
 from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -121,8 +123,8 @@ class Database:
 
 def prepare(cluster: PostgresCluster, database: str = TEMPLATE) -> None:
     """Create the roles and a migrated database."""
-    _run_alone(bootstrap(cluster.conninfo(SUPERUSER, "postgres"), database=database, passwords=PASSWORDS))
-    _run_alone(migrate(cluster.conninfo(OWNER, database)))
+    run_alone(bootstrap(cluster.conninfo(SUPERUSER, "postgres"), database=database, passwords=PASSWORDS))
+    run_alone(migrate(cluster.conninfo(OWNER, database)))
 
 
 @pytest.fixture(scope="session")
@@ -136,21 +138,28 @@ def postgres_cluster() -> Iterator[PostgresCluster]:
         cluster.remove()
 
 
-_numbers = iter(range(1_000_000))
+_numbers = itertools.count()
+
+
+@contextmanager
+def fresh_database(cluster: PostgresCluster) -> Iterator[Database]:
+    """A migrated database that is dropped afterwards; a copy of the template costs a fraction of a migration."""
+    name = f"test_{next(_numbers)}"
+    with cluster.superuser() as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} OWNER {OWNER}")
+    yield Database(cluster, name)
+    with cluster.superuser() as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture
 def database(postgres_cluster: PostgresCluster) -> Iterator[Database]:
     """A fresh migrated database; `.conninfo(role)`, `.name`, `.cluster`."""
-    name = f"test_{next(_numbers)}"
-    with postgres_cluster.superuser() as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} OWNER {OWNER}")
-    yield Database(postgres_cluster, name)
-    with postgres_cluster.superuser() as connection:
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    with fresh_database(postgres_cluster) as fresh:
+        yield fresh
 
 
-def _run_alone(work: Coroutine[Any, Any, object]) -> None:
+def run_alone(work: Coroutine[Any, Any, object]) -> None:
     """On a thread of its own: a test's event loop may be around."""
     with ThreadPoolExecutor(1) as pool:
         pool.submit(asyncio.run, work).result()
