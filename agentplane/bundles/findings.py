@@ -1,30 +1,11 @@
-"""What validation says: findings, checks, the report. Pure values; expected negatives are not exceptions."""
+"""The report of a validation: findings and how each rule went. Pure values; expected negatives are not exceptions."""
 
-from enum import StrEnum
 from typing import Any
 
 import msgspec
 
+from agentplane.documents.findings import Finding, Severity
 from agentplane.runs.model import Wire
-
-
-class Severity(StrEnum):
-    """Whether a finding decides."""
-
-    FAIL = "fail"
-    WARN = "warn"
-
-
-class Finding(Wire, frozen=True, kw_only=True):
-    """One thing that is wrong, or will surprise. The message never repeats a value that looks like a secret."""
-
-    code: str  # "bundle.smoke.not-executable"
-    severity: Severity
-    path: str  # JSON pointer into the document; "" is the document
-    message: str
-    hint: str | None
-    line: int | None = None  # of the path, or its nearest present parent; None without the text
-    column: int | None = None
 
 
 class CheckResult(Wire, frozen=True, kw_only=True):
@@ -66,8 +47,3 @@ class ValidationReport(Wire, frozen=True, kw_only=True):
         """The report as data, for `-o json`."""
         data: dict[str, Any] = msgspec.to_builtins(self)
         return {"bundle": self.bundle, "valid": self.valid, **data}
-
-
-def as_data(findings: tuple[Finding, ...]) -> tuple[dict[str, Any], ...]:
-    """Findings as `run.refused` carries them."""
-    return tuple(msgspec.to_builtins(finding) for finding in findings)
