@@ -3,6 +3,7 @@
 Nothing arbitrary reaches argv: configuration and secrets go through descriptors (/proc/self/fd/N), artifacts
 and streams through inherited sockets. There is no network device, so there is no network.
 Numbers and pitfalls: microvm under TCG stalls at timer calibration without `tsc_early_khz` and never with it;
+without RDRAND the first reader of randomness in the guest spins for a second until the kernel has gathered some;
 QEMU answers `-sandbox` with a seccomp filter that forbids spawning and privilege changes.
 """
 
@@ -82,7 +83,7 @@ def _base(qemu: str, machine: str, spec: GuestSpec | ProbeSpec, hardware: Hardwa
     return [
         *(qemu, "-M", machine),
         *(("-accel", f"tcg,thread=multi,tb-size={TCG_CACHE_MIB}") if tcg else ("-accel", "kvm")),
-        *("-cpu", "qemu64" if tcg else "host"),
+        *("-cpu", "qemu64,+rdrand" if tcg else "host"),
         *("-smp", str(hardware.vcpus), "-m", f"{hardware.memory_mib}M"),
         *("-nodefaults", "-no-user-config", "-nographic", "-no-reboot"),
         *("-sandbox", SANDBOX),

@@ -34,15 +34,17 @@ def run(
     timeout_s: float,
     environment: Mapping[str, str] | None = None,
     directory: Path | None = None,
+    label: str | None = None,
     code: str = "command.failed",
     hint: str | None = None,
     check: bool = True,
 ) -> Completed:
-    """Run a command to its end. `environment` is added to ours.
+    """Run a command to its end. `environment` is added to ours; `label` names it in errors (else its program).
 
     Raises:
         Broken: with `code`: missing program, timeout, or (when `check`) a status other than 0; the last lines are told.
     """
+    name = label or argv[0]
     try:
         done = subprocess.run(
             list(argv),
@@ -57,10 +59,10 @@ def run(
         raise Broken(f"{argv[0]} is not installed or not on PATH", code=code, hint=hint) from exc
     except subprocess.TimeoutExpired as exc:
         said = last_lines((exc.stderr or b"") + (exc.stdout or b""))
-        raise Broken(f"{argv[0]} did not end within {timeout_s:g} s\n{said}".rstrip(), code=code, hint=hint) from exc
+        raise Broken(f"{name} did not end within {timeout_s:g} s\n{said}".rstrip(), code=code, hint=hint) from exc
     if check and done.returncode != 0:
         said = last_lines(done.stderr or done.stdout)
-        raise Broken(f"{argv[0]} ended with status {done.returncode}\n{said}".rstrip(), code=code, hint=hint)
+        raise Broken(f"{name} ended with status {done.returncode}\n{said}".rstrip(), code=code, hint=hint)
     return Completed(argv=tuple(argv), status=done.returncode, stdout=done.stdout, stderr=done.stderr)
 
 

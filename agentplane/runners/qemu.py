@@ -74,14 +74,18 @@ def _check(plan: Plan, spec: GuestSpec, secrets: dict[str, bytes]) -> None:
         raise Refused(f"no value for the secrets {', '.join(missing)}, or too many", code="guest.secrets")
 
 
+def result_cap_bytes(plan: Plan) -> int:
+    """How large the archive may be: it holds a header and padding per entry beside the bytes themselves."""
+    artifacts = plan.caps.artifacts
+    return artifacts.total_bytes + artifacts.entries * 1024 + (64 << 10)
+
+
 def _channels(plan: Plan) -> list[Channel]:
     caps = plan.caps
-    # The archive holds a header and padding per entry beside the bytes themselves.
-    result_bytes = caps.artifacts.total_bytes + caps.artifacts.entries * 1024 + (64 << 10)
     return [
         channel("console", caps.console_bytes, _FDS.console, pipe=False),
         channel("events", caps.events_bytes, _FDS.events, pipe=False),
-        channel("result", result_bytes, _FDS.result, pipe=False),
+        channel("result", result_cap_bytes(plan), _FDS.result, pipe=False),
         channel("serial", caps.serial_bytes, _FDS.serial, pipe=False),
         channel("monitor", 0, _FDS.monitor, pipe=False),
         channel("host", _HOST_LOG_BYTES, 1, 2, pipe=True),
