@@ -6,7 +6,7 @@
 # packages; with neither, of <nixpkgs>. What each attribute yields is described in README.md.
 { system ? builtins.currentSystem
 , kernelDeb ? null
-, kernelSha256 ? (builtins.fromJSON (builtins.readFile ./kernel.lock.json)).sha256
+, kernelSha256 ? import ./lib/kernel-digest.nix kernelDeb
 , pkgs ? import ./lib/packages.nix { inherit system kernelDeb kernelSha256; }
 }:
 let

@@ -1,0 +1,1 @@
+"""The guest kit: builds in the Nix sandbox, boots in QEMU."""
