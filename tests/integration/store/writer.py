@@ -17,7 +17,6 @@ from agentplane.store import sql
 from agentplane.store.postgres import PostgresEventStore
 from tests.contract.test_event_store import append, event, stream
 
-
 UNFINISHED = """
     INSERT INTO log.events
     SELECT max(sequence) + 1, gen_random_uuid(), 'acme', 'Run', 'default', 'aborted', 1, 'fact', 'run.placed', 1,
