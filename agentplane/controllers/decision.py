@@ -13,6 +13,8 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     appends: tuple[Append, ...] = ()
     requeue_at: datetime | None = None  # None: nothing to wait for
     wake_executors: tuple[str, ...] = ()
+    too_early: bool = False  # the input came before what it follows: show it again later
 
 
 NOTHING = Decision()
+TOO_EARLY = Decision(too_early=True)

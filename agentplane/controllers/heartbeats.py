@@ -1,7 +1,7 @@
 """Heartbeats: who is alive, what it should be doing, and what it may forget. Pure and level-triggered.
 
 Every answer says all of it again, so losing any number of them costs time only. An executor is accepted when the
-inventory knows and enables it, its key is the trusted one, and its journal continues what is committed.
+inventory knows and enables it, its key is a trusted one, and its journal does not contradict what is committed.
 """
 
 from collections.abc import Collection
@@ -38,7 +38,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     key_ids: frozenset[str]  # trusted for it
 
 
-def objection(request: HeartbeatRequest, executor: ExecutorRecord, standing: Standing) -> str:
+def objection(request: HeartbeatRequest, standing: Standing) -> str:
     """Why an executor is not accepted; empty when it is."""
     if not standing.known:
         return f"executor {request.executor} is not in the inventory"
@@ -46,6 +46,15 @@ def objection(request: HeartbeatRequest, executor: ExecutorRecord, standing: Sta
         return f"executor {request.executor} is disabled in the inventory"
     if request.key_id not in standing.key_ids:
         return f"key {request.key_id[:16]} is not trusted for {request.executor}: is its public key installed here?"
+    return ""
+
+
+def lost_journal(request: HeartbeatRequest, executor: ExecutorRecord) -> str:
+    """How the executor's journal contradicts what is committed of it; empty when it does not.
+
+    A heartbeat may be overtaken by a record that was written after it, so once is no proof: only a contradiction that
+    lasts over several heartbeats is.
+    """
     committed = executor.journal_index
     if request.journal_index < committed:
         return f"your journal ends at {request.journal_index}, but {committed} records of it are committed: restore it"

@@ -45,6 +45,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     key: RunKey
     version: int  # of its stream
+    first_event: uuid.UUID  # the intent that asked for it
     last_event: uuid.UUID  # at that version: what the next decision about the run derives its ids from
     sequence: int  # of its first event: first come, first placed
     correlation_id: uuid.UUID

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from agentplane.canonical import digest_bytes
 from agentplane.controllers import endings
-from agentplane.controllers.decision import NOTHING, Decision
+from agentplane.controllers.decision import NOTHING, TOO_EARLY, Decision
 from agentplane.controllers.drafts import Draft, source_of
 from agentplane.controllers.records import ExecutorRecord, Lease, RunKey, RunRecord
 from agentplane.controllers.state import ControlState
@@ -33,13 +33,6 @@ from agentplane.runs.executors import ExecutorEvidenceRejected, ExecutorJournalA
 from agentplane.runs.facts import RunQuarantined
 from agentplane.runs.model import RunEvidence, RunFinished
 from agentplane.runs.states import Outcome, RunState
-
-
-class Gap(msgspec.Struct, frozen=True):
-    """A record came before the one it follows: take it again later."""
-
-    wanted: int  # the index that is next
-    found: int
 
 
 class Rejection(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,14 +55,14 @@ def read_report(data: bytes, executor: str, trusted: TrustedKeys) -> Report | Re
         return _rejection(data, executor, error)
 
 
-def decide(state: ControlState, report: Report | Rejection, now: datetime) -> Decision | Gap:
-    """What follows from a report. A Gap is a wish to see it again after the records before it."""
+def decide(state: ControlState, report: Report | Rejection, now: datetime) -> Decision:
+    """What follows from a report; `too_early` when records before it are missing."""
     if isinstance(report, Rejection):
         return reject(state, report, now)
     executor = state.executor(report.executor)
     committed = executor.journal_index
     if report.index > committed + 1:
-        return Gap(wanted=committed + 1, found=report.index)
+        return TOO_EARLY
     if report.index < committed or (report.index == committed and report.digest == executor.journal_digest):
         return NOTHING
     if report.index == committed or report.previous != executor.journal_digest:

@@ -61,6 +61,7 @@ def _first(stored: StoredEvent) -> RunRecord:
     return RunRecord(
         key=key,
         version=0,
+        first_event=event.id,
         last_event=event.id,
         sequence=stored.sequence,
         correlation_id=event.correlation_id,

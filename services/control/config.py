@@ -1,0 +1,42 @@
+"""The control daemon's configuration: one JSON file, checked whole before anything starts."""
+
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from agentplane.bus.subjects import TOKEN
+from agentplane.daemon.config import AbsolutePath, NatsSettings, PostgresSettings, Seconds, Settings
+from agentplane.policy import Policy
+from agentplane.runs.executors import SYSTEM_TENANT
+
+
+def _tenant(value: str) -> str:
+    if not TOKEN.fullmatch(value) or value == SYSTEM_TENANT:
+        raise ValueError(f"must be letters, digits, '_' and '-', at most 63, and not {SYSTEM_TENANT!r}")
+    return value
+
+
+Tenant = Annotated[str, AfterValidator(_tenant)]
+
+
+class ControlSettings(Settings):
+    """All of it. Paths are absolute; the files need not exist while the configuration is only checked."""
+
+    nats: NatsSettings
+    postgres: PostgresSettings  # the append role
+    signing_key_file: AbsolutePath  # Ed25519 private key, mode 0600
+    executor_keys_dir: AbsolutePath  # control*.pub and executors/<name>.pub: the keys that are trusted
+    inventory_file: AbsolutePath  # FleetInventory, typed or legacy
+    tenants: Annotated[tuple[Tenant, ...], Field(min_length=1)]  # whose intents are taken
+    policy: Policy = Policy()
+    heartbeat_seconds: Seconds = 5  # what executors are asked for
+    lease_seconds: Seconds = 30  # of silence, until an executor's leases expire
+    start_grace_seconds: Seconds = 1800  # from lease to start: the guest may have to be built
+    run_grace_seconds: Seconds = 120  # beyond the bundle's maxRunSeconds
+    concurrency: Annotated[int, Field(ge=1, le=4096)] = 128  # messages in hand at once, per kind
+
+    @model_validator(mode="after")
+    def _heartbeats_fit_into_a_lease(self) -> Self:
+        if self.lease_seconds < 3 * self.heartbeat_seconds:
+            raise ValueError("lease_seconds must be at least three times heartbeat_seconds: one may get lost")
+        return self

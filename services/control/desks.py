@@ -1,0 +1,119 @@
+"""What is done with each kind of message: the controllers' decisions, stored. Every failure is said by raising.
+
+A desk raises TooEarly (deliver it again later), Transient (the same), or Refused (it can never be taken).
+"""
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import Final
+
+from msgspec.structs import replace
+
+from agentplane.bus import subjects
+from agentplane.controllers import cancels, intents, reports, runs
+from agentplane.controllers.decision import Decision
+from agentplane.controllers.records import RunRecord
+from agentplane.controllers.reports import Rejection
+from agentplane.controllers.run_fold import fold_run
+from agentplane.controllers.runs import Office
+from agentplane.controllers.state import ControlState
+from agentplane.daemon.logs import get_logger
+from agentplane.errors import Refused
+from agentplane.events.codec import payload
+from agentplane.events.model import Event
+from agentplane.evidence.keys import TrustedKeys
+from agentplane.evidence.report import Report
+from agentplane.intents.runs import CANCEL_REQUESTED, run_stream
+from agentplane.ports import Message
+from agentplane.runs.model import RunRequested
+from services.control.intake import TooEarly
+from services.control.runtime import Runtime
+
+log = get_logger()
+
+# A wish to cancel may overtake the wish to run: they are handled side by side.
+_PATIENCE_DELIVERIES: Final = 5
+
+
+class IntentDesk:
+    """Takes the wishes of people."""
+
+    def __init__(self, runtime: Runtime, office: Office, tenants: Collection[str]) -> None:
+        self._runtime = runtime
+        self._office = office
+        self._tenants = tenants
+
+    async def act(self, message: Message) -> None:
+        """Store what follows from an intent."""
+        event = intents.open_intent(message.subject, message.data, self._tenants)
+        if event.type == CANCEL_REQUESTED:
+            await self._cancel(event, message.deliveries)
+        else:
+            await self._request(event)
+
+    async def _request(self, event: Event) -> None:
+        original = await self._original(event)
+
+        def decide(state: ControlState, now: datetime) -> Decision:
+            return runs.decide(state, event, original=original, office=self._office, now=now)
+
+        await self._runtime.settle(decide)
+
+    async def _cancel(self, event: Event, deliveries: int) -> None:
+        def decide(state: ControlState, now: datetime) -> Decision:
+            return cancels.decide(state, event, now)
+
+        try:
+            await self._runtime.settle(decide)
+        except Refused as refused:
+            if refused.code == "run.unknown" and deliveries < _PATIENCE_DELIVERIES:
+                raise TooEarly from refused
+            raise
+
+    async def _original(self, event: Event) -> RunRecord | None:
+        """The whole record of the run that is to be replayed: in memory there is too little of a run that ended."""
+        name = payload(event, RunRequested).replay_of
+        if name is None:
+            return None
+        return fold_run(await self._runtime.store.read_stream(run_stream(event.stream.tenant, name)))
+
+
+class ReportDesk:
+    """Takes executors' reports, those of one executor in the order of its journal."""
+
+    def __init__(self, runtime: Runtime, trusted: TrustedKeys) -> None:
+        self._runtime = runtime
+        self._trusted = trusted
+
+    async def act(self, message: Message) -> None:
+        """Store what follows from a report."""
+        executor = subjects.executor_of(message.subject)
+        async with self._runtime.turns[executor]:
+            report = reports.read_report(message.data, executor, self._trusted)
+            if isinstance(report, Rejection):
+                log.error("evidence rejected", executor=executor, code=report.code, digest=report.digest)
+            try:
+                decision = await self._store(report)
+            except Refused as refused:
+                decision = await self._store_refused(report, refused)
+        if decision.too_early:
+            raise TooEarly
+
+    async def _store(self, report: Report | Rejection) -> Decision:
+        def decide(state: ControlState, now: datetime) -> Decision:
+            return reports.decide(state, report, now)
+
+        return await self._runtime.settle(decide)
+
+    async def _store_refused(self, report: Report | Rejection, refused: Refused) -> Decision:
+        """The store will not have what a report says (it is too large, or looks like a secret)."""
+        log.error("evidence refused by the store", executor=report.executor, code=refused.code, digest=report.digest)
+        if isinstance(report, Rejection):
+            return await self._store(replace(report, message=f"refused by the store: {refused.code}"))
+
+        def decide(state: ControlState, now: datetime) -> Decision:
+            return reports.pass_over(
+                state, report, code=refused.code, message="the store does not take what it says", now=now
+            )
+
+        return await self._runtime.settle(decide)
