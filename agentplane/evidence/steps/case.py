@@ -1,0 +1,81 @@
+"""What the steps work on: the export, the keys, and what earlier steps have learned."""
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from agentplane.canonical import canonical_bytes
+from agentplane.errors import Refused, Tampered
+from agentplane.evidence.dsse import Envelope
+from agentplane.evidence.export import Export, is_refusal
+from agentplane.evidence.keys import CONTROL, TrustedKeys
+from agentplane.evidence.record import Record
+from agentplane.evidence.seal import RunSeal, read_seal
+
+
+class Case:
+    """One verification. Steps fill `lines`, `envelopes`, `signers` and `records` in that order."""
+
+    def __init__(self, export: Export, trusted: TrustedKeys, now: datetime) -> None:
+        self.export = export
+        self.trusted = trusted
+        self.now = now
+        self.lines: list[bytes] = []
+        self.envelopes: list[Envelope] = []
+        self.signers: list[str] = []
+        self.records: list[Record] = []
+
+    @property
+    def refused(self) -> bool:
+        """The run was refused: there is one statement, and nothing was placed, run or sealed."""
+        return len(self.records) == 1 and is_refusal(self.records[0])
+
+    @property
+    def control_records(self) -> list[Record]:
+        """What the control plane signed, in order."""
+        return [record for record in self.records if record.identity == CONTROL]
+
+    @property
+    def executor_records(self) -> list[Record]:
+        """What executors signed, in order."""
+        return [record for record in self.records if record.identity != CONTROL]
+
+    def bundle(self) -> dict[str, Any]:
+        """The bundle document. Raises Refused, code `evidence.bundle`: not canonical JSON, or no object."""
+        data = self.export.bundle or b""
+        try:
+            document = msgspec.json.decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+            raise Refused("bundle.json is not JSON", code="evidence.bundle") from exc
+        if not isinstance(document, dict) or canonical_bytes(document) != data:
+            raise Refused("bundle.json is not an object in canonical form (RFC 8785)", code="evidence.bundle")
+        return document
+
+    def artifact(self, kind: str) -> dict[str, Any]:
+        """The document of a kind. Raises Tampered, code `evidence.incomplete`."""
+        found = self.find(kind)
+        if found is None:
+            raise Tampered(f"there is no {kind}", code="evidence.incomplete")
+        return found
+
+    def find(self, kind: str) -> dict[str, Any] | None:
+        """The last document of a kind."""
+        found = [record for record in self.records if record.statement.kind == kind]
+        return found[-1].statement.predicate.artifact if found else None
+
+    def seal(self) -> RunSeal:
+        """The seal. Raises Tampered, code `evidence.incomplete`, when the last record is none."""
+        return read_seal(self.artifact("RunSeal"))
+
+
+def at(number: int) -> str:
+    """Where a record stands, for people: numbers count from 0 here and from 1 there."""
+    return f"evidence.jsonl line {number + 1}"
+
+
+def member(document: object, *path: str) -> Any:  # noqa: ANN401 - any JSON value
+    """A member of a document whose form nobody has checked; None where there is none."""
+    for name in path:
+        document = document.get(name) if isinstance(document, dict) else None
+    return document
