@@ -7,8 +7,9 @@ findings behind the checks.
 from datetime import datetime
 from typing import Any
 
-from agentplane.bundles.findings import ValidationReport, as_data
+from agentplane.bundles.findings import ValidationReport
 from agentplane.clock import rfc3339
+from agentplane.documents.findings import as_data
 
 
 def validation_artifact(

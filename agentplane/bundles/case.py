@@ -5,9 +5,9 @@ from typing import Any, Final
 
 import msgspec
 
-from agentplane.bundles.findings import Finding, Severity
 from agentplane.bundles.model import V0_2
 from agentplane.bundles.paths import find
+from agentplane.documents.findings import Finding, Severity
 from agentplane.documents.model import pointer
 from agentplane.events.secrets import ANY_SHAPE
 from agentplane.policy import Policy
@@ -41,10 +41,10 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
         """The value at a path; MISSING where there is none."""
         node: Any = self.value
         for step in path:
-            if (isinstance(node, dict) and step in node) or (
-                isinstance(node, list) and isinstance(step, int) and step < len(node)
-            ):
+            if isinstance(node, dict) and step in node:
                 node = node[step]
+            elif isinstance(node, list) and step in range(len(node)):
+                node = node[int(step)]
             else:
                 return MISSING
         return node

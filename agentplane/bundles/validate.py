@@ -10,13 +10,12 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Final
 
-from msgspec.structs import replace
-
 from agentplane.bundles.case import Case
-from agentplane.bundles.findings import CheckResult, Finding, Severity, ValidationReport
+from agentplane.bundles.findings import CheckResult, ValidationReport
 from agentplane.bundles.rules import IDENTITY, RULES, SCHEMA, Rule
 from agentplane.bundles.rules.identity import NAME, VERSION, is_instant
 from agentplane.bundles.rules.policy import LANES_V0_2
+from agentplane.documents.findings import Finding, Severity, located
 from agentplane.documents.model import Document
 from agentplane.documents.positions import Positions
 from agentplane.policy import Policy
@@ -41,8 +40,8 @@ def validate(document: Document, facts: Sequence[FileFact], policy: Policy) -> V
         said = {finding.path for _, findings in results for finding in findings if finding.severity is Severity.FAIL}
         results.append((SCHEMA[0], tuple(found for found in _ask(SCHEMA[1], case) if not _covered(found.path, said))))
     positions = Positions(document)
-    located = [(name, tuple(_locate(finding, positions) for finding in findings)) for name, findings in results]
-    return _report(document, case, located)
+    placed = [(name, tuple(located(finding, positions) for finding in findings)) for name, findings in results]
+    return _report(document, case, placed)
 
 
 def _ask(rule: Rule, case: Case) -> tuple[Finding, ...]:
@@ -52,11 +51,6 @@ def _ask(rule: Rule, case: Case) -> tuple[Finding, ...]:
 def _covered(path: str, said: Iterable[str]) -> bool:
     """Whether a rule has failed this very place, or the whole that it is in."""
     return any(path == place or (place and path.startswith(place + "/")) for place in said)
-
-
-def _locate(finding: Finding, positions: Positions) -> Finding:
-    position = positions.find(finding.path)
-    return finding if position is None else replace(finding, line=position.line, column=position.column)
 
 
 def _report(document: Document, case: Case, results: Sequence[tuple[str, tuple[Finding, ...]]]) -> ValidationReport:

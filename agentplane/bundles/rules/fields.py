@@ -82,9 +82,11 @@ def _dotted(path: Path) -> str:
 
 
 def _hint(case: Case, error: SchemaError) -> str | None:
-    if error.keyword != "additionalProperties":
+    if error.keyword not in _CODES:
         return None
     *parents, key = _path(error)
+    if error.keyword == "required":
+        return f"Add {key}."
     rules = schemas.document(schema_name(case))
     for step in parents:
         rules = rules.get("properties", {}).get(step, rules.get("items", {}))

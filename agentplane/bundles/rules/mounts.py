@@ -4,8 +4,8 @@ import posixpath
 from typing import Final
 
 from agentplane.bundles.case import Case, Findings, Path, fail, quote, warn
-from agentplane.bundles.findings import Finding
 from agentplane.bundles.paths import candidates, out_dir
+from agentplane.documents.findings import Finding
 
 _TYPES_V0_1: Final = ("virtiofs", "9p", "podman-bind", "wsl-bind", "topolvm-local-pv", "none")
 _TYPES_V0_2: Final = ("virtiofs", "9p", "none")
