@@ -39,6 +39,7 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     max_file_bytes: int = 2048 * _MIB
     max_connections: int = 1000
     pid_file: str | None = None
+    monitor_port: int | None = None  # HTTP on the same host, for the doctor; None: no monitoring
 
 
 def control(public_key: str, name: str = "control") -> User:
@@ -113,6 +114,7 @@ def render(config: ServerConfig, users: tuple[User, ...]) -> str:
         f"listen: {_quote(f'{config.host}:{config.port}')}",
         f"server_name: {_quote(config.server_name)}",
         *([f"pid_file: {_quote(config.pid_file)}"] if config.pid_file else []),
+        *([f"http: {_quote(f'{config.host}:{config.monitor_port}')}"] if config.monitor_port else []),
         f"max_payload: {config.max_payload_bytes}",
         f"max_connections: {config.max_connections}",
         "jetstream {",

@@ -1,0 +1,81 @@
+"""Folding a batch of events into views: the one code path of catch-up, live and rebuild. Pure.
+
+A projection is a key and a fold: `key` says which view an event touches (None: none of this projection's), `apply`
+what the event does to it. Batches of any size give the same views.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from agentplane.errors import AgentplaneError
+from agentplane.events.model import StoredEvent
+from agentplane.projections import evidence, executors, runs
+from agentplane.projections.evidence import EvidenceRow
+from agentplane.projections.executors import ExecutorView
+from agentplane.projections.run_view import RunView
+
+Key = tuple[str, ...]
+# what a mistake in a fold raises: it stops that projection and no other
+_MISTAKES: Final = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
+
+
+class Projection(NamedTuple):
+    """A read model. `version` rises with every change of what `apply` yields: the views are then built anew."""
+
+    name: str
+    version: int
+    type: type[msgspec.Struct]
+    key: Callable[[StoredEvent], Key | None]
+    apply: Callable[[Any, StoredEvent], Any]
+
+
+class Poison(msgspec.Struct, frozen=True, kw_only=True):
+    """The event that a projection cannot get past, and why."""
+
+    sequence: int
+    event_id: str
+    reason: str
+
+
+class Folded(msgspec.Struct, frozen=True, kw_only=True):
+    """What a batch did: the views it changed, the last event that is in them, and what stopped it (None: nothing)."""
+
+    changed: dict[Key, Any]
+    position: int
+    poison: Poison | None
+
+
+RUNS: Final = Projection("runs", 1, RunView, runs.key, runs.apply)
+EXECUTORS: Final = Projection("executors", 1, ExecutorView, executors.key, executors.apply)
+EVIDENCE: Final = Projection("evidence", 1, EvidenceRow, evidence.key, evidence.apply)
+PROJECTIONS: Final[dict[str, Projection]] = {each.name: each for each in (RUNS, EXECUTORS, EVIDENCE)}
+
+
+def touched(projection: Projection, events: Sequence[StoredEvent]) -> tuple[Key, ...]:
+    """The keys whose views a batch needs, each once, in order."""
+    found = (projection.key(stored) for stored in events)
+    return tuple(dict.fromkeys(key for key in found if key is not None))
+
+
+def fold(projection: Projection, views: Mapping[Key, Any], events: Sequence[StoredEvent], position: int) -> Folded:
+    """Apply events after `position` to the views they touch. Stops before the first event that cannot be applied."""
+    changed: dict[Key, Any] = {}
+    for stored in events:
+        key = projection.key(stored)
+        if key is not None:
+            before = changed[key] if key in changed else views.get(key)
+            try:
+                after = projection.apply(before, stored)
+            except (AgentplaneError, *_MISTAKES) as exc:
+                return Folded(changed=changed, position=position, poison=_poison(stored, exc))
+            if after is not None:
+                changed[key] = after
+        position = stored.sequence
+    return Folded(changed=changed, position=position, poison=None)
+
+
+def _poison(stored: StoredEvent, error: Exception) -> Poison:
+    code = error.code if isinstance(error, AgentplaneError) else f"projection.{type(error).__name__}"
+    return Poison(sequence=stored.sequence, event_id=str(stored.event.id), reason=f"{code}: {error}"[:500])
