@@ -145,3 +145,34 @@ def test_an_entry_that_cannot_start_is_told_by_exit_status(kit: Kit, tmp_path: P
     outcome = boot(kit.spec(bundle, "script"), tmp_path / "vm")
     assert outcome.exit_code == 127
     assert b"smoke.sh" in outcome.console
+
+
+@pytest.mark.parametrize(
+    ("smoke", "codes"),
+    [
+        ("bomb() { while :; do bomb & done; }; bomb 2>/dev/null", range(1, 256)),
+        ("x=x; while :; do x=$x$x; done", (2, 137)),
+        ("dd if=/dev/zero of=/dev/shm/a bs=1M 2>/dev/null; dd if=/dev/zero of=/tmp/a bs=1M 2>/dev/null; exit 3", (3,)),
+    ],
+    ids=["fork-bomb", "memory-hog", "memory-file-systems"],
+)
+def test_a_guest_outlives_its_workload(kit: Kit, tmp_path: Path, smoke: str, codes: range | tuple[int, ...]) -> None:
+    outcome = run(kit, tmp_path, smoke, Hardware(memory_mib=128))
+    assert outcome.exit_code in codes
+    assert outcome.events[-1]["event"] == "finished"
+
+
+def test_packages_reach_the_guest(kit: Kit, tmp_path: Path) -> None:
+    module = "{ pkgs, ... }: { packages = [ pkgs.python3 pkgs.bash ]; }"
+    smoke = """\
+#!/usr/bin/env bash
+set -o pipefail
+python3 - <<'E'
+import ctypes, multiprocessing, sqlite3, ssl, subprocess, sys
+with multiprocessing.Pool(2) as pool:
+    print(pool.map(abs, [-1, -2]))
+print(subprocess.run([sys.executable, "-c", "print(6 * 7)"], capture_output=True, text=True).stdout, end="")
+E
+"""
+    outcome = boot(kit.spec(write_bundle(tmp_path / "bundle", module, smoke), "packages"), tmp_path / "vm")
+    assert (outcome.exit_code, outcome.console) == (0, b"[1, 2]\n42\n")
