@@ -4,8 +4,10 @@ from typing import Any
 
 import msgspec
 
-from agentplane.documents.findings import Finding, Severity
+from agentplane.documents.findings import Finding, Severity, as_data
 from agentplane.runs.model import Wire
+
+__all__ = ["CheckResult", "Finding", "Severity", "ValidationReport", "as_data"]
 
 
 class CheckResult(Wire, frozen=True, kw_only=True):

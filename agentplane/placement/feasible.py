@@ -171,5 +171,13 @@ def _short(asked: Resources, there: Resources) -> list[str]:
     return [f"{has} of {needs} {what}" for what, needs, has in rows if has < needs]
 
 
-_DECLARED: Final[tuple[Checker, ...]] = (*(_disabled, _health, _trust_zone, _lane, _excluded, _fenced, _unreachable),)
+_DECLARED: Final[tuple[Checker, ...]] = (
+    _disabled,
+    _health,
+    _trust_zone,
+    _lane,
+    _excluded,
+    _fenced,
+    _unreachable,
+)
 _REPORTED: Final[tuple[Checker, ...]] = (_draining, _platform, _backend, _network, _secrets, _capacity)
