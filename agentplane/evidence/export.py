@@ -17,6 +17,7 @@ from agentplane.errors import Refused, Tampered
 from agentplane.evidence.keys import CONTROL, TrustedKey, public_pem
 from agentplane.evidence.record import Record
 from agentplane.evidence.seal import SEAL_KIND, read_seal
+from agentplane.evidence.strict import bytes_of_read
 from agentplane.ids import Digest
 
 EVIDENCE: Final = "evidence.jsonl"
@@ -101,7 +102,7 @@ def document_files(records: Iterable[Record]) -> dict[str, bytes]:
     for record in records:
         if record.statement.kind not in MESSAGE_KINDS:
             name = record.statement.predicate_type.split("/")[-2] + ".json"
-            documents[name] = canonical_bytes(record.statement.predicate.artifact)
+            documents[name] = bytes_of_read(record.statement.predicate.artifact)
     return documents
 
 

@@ -6,6 +6,7 @@ Source: in-toto attestation framework, Statement v1. The predicate is ours: `art
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -101,6 +102,7 @@ class Statement(_Strict, frozen=True, kw_only=True):
 _READER: Final = StrictReader(Statement, code=_CODE, max_bytes=MAX_PAYLOAD_BYTES)
 
 
+@lru_cache(maxsize=256)
 def kebab(kind: str) -> str:
     """`RunArtifact` -> `run-artifact`. Raises Refused for what is not a kind."""
     if not _KIND.fullmatch(kind):

@@ -15,6 +15,16 @@ from agentplane.errors import Refused
 _LONG_NUMBER: Final = re.compile(rb"[:,\[]-?[0-9]{16}")
 
 
+_SORTED: Final = msgspec.json.Encoder(order="sorted")
+
+
+def bytes_of_read(value: dict[str, Any]) -> bytes:
+    """RFC 8785 bytes of a value that a `StrictReader` has read, so that it holds no fraction and no long number."""
+    data = _SORTED.encode(value)
+    # Only names beyond ASCII are sorted otherwise by RFC 8785 (by UTF-16) than by the encoder.
+    return data if data.isascii() else canonical_bytes(value)
+
+
 def refuse_float(literal: str) -> float:
     """Refuse every fraction: no two writers agree on how to print them."""
     raise ValueError(f"a number with a fraction or exponent: {literal[:40]}")
@@ -25,7 +35,6 @@ class StrictReader:
 
     def __init__(self, struct: type[msgspec.Struct], *, code: str, max_bytes: int) -> None:
         self._typed: msgspec.json.Decoder[Any] = msgspec.json.Decoder(struct, float_hook=refuse_float)
-        self._encode = msgspec.json.Encoder(order="sorted").encode
         self._code = code
         self._max_bytes = max_bytes
 
@@ -49,5 +58,5 @@ class StrictReader:
         # For ASCII without floats and without long numbers a sorted compact encoder is exact;
         # what is left (names of people, big numbers) takes the slow and certain way.
         if data.isascii() and not _LONG_NUMBER.search(data):
-            return self._encode(value) == data
+            return _SORTED.encode(value) == data
         return canonical_bytes(msgspec.json.decode(data)) == data

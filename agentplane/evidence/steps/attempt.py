@@ -22,7 +22,7 @@ SKEW: Final = timedelta(minutes=5)  # what the clocks of two hosts may be apart
 
 def bundle(case: Case) -> str:
     """bundle.json is canonical, and every statement is about exactly that document."""
-    document = case.bundle()
+    document = case.bundle
     digest = "sha256:" + hashlib.sha256(case.export.bundle or b"").hexdigest()
     name = f"{member(document, 'metadata', 'name')}@{member(document, 'metadata', 'version')}"
     for number, record in enumerate(case.records):
@@ -113,7 +113,7 @@ def outcome(case: Case) -> str:
     told = (run["status"], run["exitCode"], run.get("outcome", finished.outcome.value))
     if told != ("success" if finished.succeeded else "failure", finished.exit_code, finished.outcome.value):
         raise _wrong("outcome", "the RunArtifact and the executor's final report tell different ends")
-    if finished.succeeded and not _may_succeed(finished, case.bundle()):
+    if finished.succeeded and not _may_succeed(finished, case.bundle):
         raise _wrong("outcome", f"it cannot have succeeded: {finished.outcome.value}, exit code {finished.exit_code}")
     _check_companions(case, finished)
     return f"{finished.outcome.value}, exit code {finished.exit_code}, {told[0]}"

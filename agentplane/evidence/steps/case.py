@@ -1,6 +1,7 @@
 """What the steps work on: the export, the keys, and what earlier steps have learned."""
 
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -8,7 +9,7 @@ import msgspec
 from agentplane.canonical import canonical_bytes
 from agentplane.errors import Refused, Tampered
 from agentplane.evidence.dsse import Envelope
-from agentplane.evidence.export import Export, is_refusal
+from agentplane.evidence.export import Export, document_files, is_refusal
 from agentplane.evidence.keys import CONTROL, TrustedKeys
 from agentplane.evidence.record import Record
 from agentplane.evidence.seal import RunSeal, read_seal
@@ -41,6 +42,12 @@ class Case:
         """What executors signed, in order."""
         return [record for record in self.records if record.identity != CONTROL]
 
+    @cached_property
+    def documents(self) -> dict[str, bytes]:
+        """What the files of documents have to hold: name -> bytes. Only for steps after the foundation."""
+        return document_files(self.records)
+
+    @cached_property
     def bundle(self) -> dict[str, Any]:
         """The bundle document. Raises Refused, code `evidence.bundle`: not canonical JSON, or no object."""
         data = self.export.bundle or b""
@@ -54,15 +61,18 @@ class Case:
 
     def artifact(self, kind: str) -> dict[str, Any]:
         """The document of a kind. Raises Tampered, code `evidence.incomplete`."""
-        found = self.find(kind)
+        found = self._artifacts.get(kind)
         if found is None:
             raise Tampered(f"there is no {kind}", code="evidence.incomplete")
         return found
 
+    @cached_property
+    def _artifacts(self) -> dict[str, dict[str, Any]]:
+        return {record.statement.kind: record.statement.predicate.artifact for record in self.records}
+
     def find(self, kind: str) -> dict[str, Any] | None:
-        """The last document of a kind."""
-        found = [record for record in self.records if record.statement.kind == kind]
-        return found[-1].statement.predicate.artifact if found else None
+        """The last document of a kind. Only for steps after the foundation."""
+        return self._artifacts.get(kind)
 
     def seal(self) -> RunSeal:
         """The seal. Raises Tampered, code `evidence.incomplete`, when the last record is none."""

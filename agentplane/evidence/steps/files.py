@@ -10,7 +10,6 @@ from agentplane.evidence.export import (
     KEYS,
     MANIFEST,
     FileDigest,
-    document_files,
     key_files,
     manifest_bytes,
     summarise,
@@ -24,7 +23,7 @@ _SEAL_FILE = "run-seal.json"
 
 def documents(case: Case) -> str:
     """Every <kebab-kind>.json holds exactly the document of its statement."""
-    wanted = document_files(case.records)
+    wanted = case.documents
     for name, data in wanted.items():
         found = case.export.files.get(ARTIFACTS + name)
         if found is None:
@@ -36,7 +35,7 @@ def documents(case: Case) -> str:
 
 def artifacts(case: Case) -> str:
     """The artifact directory holds exactly the sealed files, byte for byte, and the statements agree on them."""
-    names = document_files(case.records)
+    names = case.documents
     listed = () if case.refused else case.seal().files
     expected = {fact.path: FileDigest(fact.sha256, fact.size_bytes) for fact in listed}
     if len(expected) != len(listed) or not set(names) - {_SEAL_FILE} <= expected.keys() | _unsealed(case):
