@@ -22,10 +22,15 @@ newest_package() {
 }
 candidate() { apt-cache policy "$1" | sed -n 's/^ *Candidate: //p'; }
 
+file_of() { printf '%s/%s_%s_amd64.deb' "$dest" "$1" "$(echo "$2" | sed 's/:/%3a/')"; }
+
+# PACKAGE VERSION SHA256: whether DEST holds that file, whole.
+is_here() { [ -f "$(file_of "$1" "$2")" ] && [ "$(sha256_of "$(file_of "$1" "$2")")" = "$3" ]; }
+
 # PACKAGE VERSION SHA256: have DEST hold that file, whole.
 fetch() {
-  file=$dest/$1_$(echo "$2" | sed 's/:/%3a/')_amd64.deb
-  if [ ! -f "$file" ] || [ "$(sha256_of "$file")" != "$3" ]; then
+  file=$(file_of "$1" "$2")
+  if ! is_here "$1" "$2" "$3"; then
     rm -f "$file"
     # Not as root into a private directory: apt would warn that its own user cannot write there.
     (cd "$dest" && apt-get -qq -o APT::Sandbox::User=root download "$1=$2" >&2) ||
@@ -39,8 +44,7 @@ command -v apt-get >/dev/null || refuse "this is not a Debian machine" "use nixp
 mkdir -p "$1"
 dest=$(cd "$1" && pwd)
 package=$(locked package) version=$(locked version) sha256=$(locked sha256)
-file=$dest/${package}_${version}_amd64.deb
-if [ -f "$file" ] || [ "$(indexed_sha256 "$package" "$version")" = "$sha256" ]; then
+if is_here "$package" "$version" "$sha256" || [ "$(indexed_sha256 "$package" "$version")" = "$sha256" ]; then
   fetch "$package" "$version" "$sha256"
   exit 0
 fi

@@ -1,11 +1,11 @@
 # The one initrd of all slim guests: busybox, the modules a guest needs, and init. Nothing of a bundle.
 { pkgs }:
 let
-  modules = [ "virtio_mmio" "virtio_pci" "virtio_blk" "virtio_console" "erofs" "qemu_fw_cfg" ];
+  modules = [ "virtio_mmio" "virtio_pci" "virtio_blk" "virtio_console" "erofs" "qemu_fw_cfg" "ext4" ];
   moduleTree = "${pkgs.linux.modules or pkgs.linux}/lib/modules";
   init = builtins.path { path = ./init; name = "guest-init"; };
 in
-pkgs.runCommand "guest-initrd" { nativeBuildInputs = [ pkgs.cpio ]; } ''
+pkgs.runCommand "guest-initrd" { nativeBuildInputs = [ pkgs.cpio ] ++ (if pkgs ? zstd then [ pkgs.zstd pkgs.xz ] else [ ]); } ''
   mkdir -p root/bin root/modules root/usr $out
   cp ${pkgs.pkgsStatic.busybox}/bin/busybox root/bin/busybox
   for applet in $(root/bin/busybox --list); do
@@ -21,10 +21,12 @@ pkgs.runCommand "guest-initrd" { nativeBuildInputs = [ pkgs.cpio ]; } ''
     local name=$1 file needed
     [ ! -e "added-$name" ] || return 0
     : > "added-$name"
-    file=$(find ${moduleTree} -name "$name.ko*" -o -name "$(echo "$name" | tr _ -).ko*" | head -n 1)
-    [ -n "$file" ] || { echo "$name is built in"; return 0; }
+    set -- $(find ${moduleTree} -name "$name.ko*" -o -name "$(echo "$name" | tr _ -).ko*")
+    [ $# -gt 0 ] || { echo "$name is built in"; return 0; }
+    file=$1
     case $file in
       *.xz) xz -dc "$file" > root/modules/$name.ko ;;
+      *.zst) zstd -dcq "$file" > root/modules/$name.ko ;;
       *.gz) gzip -dc "$file" > root/modules/$name.ko ;;
       *) cp "$file" root/modules/$name.ko ;;
     esac

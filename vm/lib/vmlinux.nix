@@ -9,9 +9,10 @@ pkgs.runCommand "guest-kernel"
   ''
     image=${pkgs.linux}/bzImage
     field() { od -An -t "u$2" -j "$1" -N "$2" "$image" | tr -d ' \n'; }
-    start=$(( ($(field 497 1) + 1) * 512 + $(field 584 4) ))
-    tail -c +$((start + 1)) "$image" | head -c "$(field 588 4)" > payload
-    head -c $(( $(field 588 4) - 4 )) payload > sized
+    start=$(( ($(field 497 1) + 1) * 512 + $(field 584 4) )) length=$(field 588 4)
+    slice() { dd if="$image" bs=1M iflag=skip_bytes,count_bytes skip="$start" count="$1" 2>/dev/null; }
+    slice "$length" > payload
+    slice $((length - 4)) > sized
     case $(od -An -t x1 -N 4 payload | tr -d ' \n') in
       02214c18) lz4 -dc sized > vmlinux ;;
       28b52ffd) zstd -dcq sized > vmlinux || : ;;

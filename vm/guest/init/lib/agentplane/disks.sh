@@ -48,11 +48,11 @@ mount_input() {
   mount -t erofs -o ro,nosuid,nodev,noexec "$1" "/inputs/$2" || fail "input $2 is not a readable image"
 }
 
-# Few inodes, so that making the file system stays short even on a large disk.
+# Few inodes, so that making the file system stays short even on a large disk. ext4 reads ext2.
 mount_scratch() {
   if [ -n "$scratch" ]; then
     mke2fs -F -m 0 -i 262144 "$scratch" >/dev/null 2>&1 &&
-      mount -t ext2 -o nosuid,nodev,noatime "$scratch" /scratch &&
+      mount -t ext4 -o nosuid,nodev,noatime "$scratch" /scratch &&
       chown 1000:1000 /scratch && chmod 700 /scratch && return 0
     fail "the scratch disk cannot be used"
   fi
