@@ -71,6 +71,7 @@ class _Licensing:
     [
         ("LICENSE", TITLE + VERBATIM, ["AGPL-3.0-only"]),
         ("COPYING", TITLE + VERBATIM + "\n" + GPL_3, ["AGPL-3.0-only", "GPL-3.0-only"]),
+        ("LICENSE", "Copyright (C) 2020 Somebody\n" + TITLE, ["AGPL-3.0-only"]),
         ("LICENSE.md", "# GNU Affero General Public License v3\n", ["AGPL-3.0-only"]),
         ("LICENSE", "AGPL-3.0-or-later\n", ["AGPL-3.0-or-later"]),
         ("docs/terms.txt", TITLE + VERBATIM + "word " * 1600, ["AGPL-3.0-only"]),
@@ -126,6 +127,10 @@ def test_statements_in_comments_grant(licensing: Any, path: str, text: str) -> N
         ("x.dist-info/METADATA", "Name: x\nLicense-Expression: AGPL-3.0-only\n"),
         ("setup.py", 'setup(name="x", license="AGPL")\n'),
         ("default.nix", "{\n  license = lib.licenses.agpl3Only;\n}\n"),
+        ("x.spec", "Name: x\nLicense: AGPLv3+\n"),
+        ("CITATION.cff", "cff-version: 1.2.0\nlicense: AGPL-3.0-or-later\n"),
+        ("x.gemspec", 'spec.licenses = ["AGPL-3.0"]\n'),
+        ("pom.xml", "<license>\n  <name>GNU Affero General Public License v3</name>\n</license>\n"),
     ],
 )
 def test_package_metadata_grants(licensing: Any, path: str, text: str) -> None:

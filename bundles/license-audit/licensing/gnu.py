@@ -6,6 +6,7 @@ import re
 _FAMILY = (("affero", "AGPL"), ("lesser", "LGPL"), ("library", "LGPL"), ("", "GPL"))
 _VERSION = re.compile(r"\b(?:version|v) ?(\d)(?: (\d))?\b")
 _DATE = r"\d{1,2} [a-z]+ \d{4}"
+VERSION_LINE = re.compile(rf"version \d(?: \d)?(?: {_DATE})?")
 # A heading in words: nothing before the name, at most a version and its date after it.
 TITLE = re.compile(
     r"(?:the )?(?:gnu )?(affero |lesser |library )?general public license(?: \w*gpl)?"

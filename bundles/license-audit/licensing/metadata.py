@@ -12,18 +12,23 @@ from licensing.model import Document, Finding
 
 _CLASSIFIER = "License :: "
 _FIELD = re.compile(r"(License|License-Expression|Classifier): *(.+)", re.IGNORECASE)
-_SETUP_ARGUMENT = re.compile(r"\blicense\s*=\s*[\"']([^\"']+)[\"']")
-_NIX_META = re.compile(r"^\s*license\s*=\s*([^;]+);", re.MULTILINE)
 _SPDX_KEY = "SPDX-License-Identifier"
+# Formats whose licence one pattern finds, by the end of the file's name.
+_BY_ENDING = {
+    "setup.py": re.compile(r"\blicense\s*=\s*[\"']([^\"']+)[\"']"),
+    "pom.xml": re.compile(r"<license>\s*<name>([^<]+)</name>"),
+    ".nix": re.compile(r"^\s*license\s*=\s*([^;]*\blicenses?\.[^;]+);", re.MULTILINE),
+    ".spec": re.compile(r"^License:\s*(.+)$", re.MULTILINE),
+    ".cff": re.compile(r"^license:\s*[\"']?([^\"'\n]+)", re.MULTILINE),
+    ".gemspec": re.compile(r"\.licenses?\s*=\s*\[?[\"']([^\"']+)"),
+}
 
 
 def find(document: Document) -> Iterator[Finding]:
     """The licence fields of a document that is package metadata by its name."""
-    reader = _READERS.get(document.name) or (_nix if document.name.endswith(".nix") else None)
-    if reader is None:
-        return
+    reader = _READERS.get(document.name)
     try:
-        values = list(reader(document.text))
+        values = list(reader(document.text)) if reader else list(_matches(document))
     except (ValueError, RecursionError, configparser.Error, AttributeError, TypeError):
         return
     for value in sorted({value.strip() for value in values if value.strip()}):
@@ -97,12 +102,10 @@ def _fields(text: str) -> Iterator[str]:
             yield field[2]
 
 
-def _setup_py(text: str) -> Iterator[str]:
-    yield from (match[1] for match in _SETUP_ARGUMENT.finditer(text))
-
-
-def _nix(text: str) -> Iterator[str]:
-    yield from (match[1] for match in _NIX_META.finditer(text) if "license" in match[1].lower())
+def _matches(document: Document) -> Iterator[str]:
+    for ending, pattern in _BY_ENDING.items():
+        if document.name.endswith(ending):
+            yield from (match[1] for match in pattern.finditer(document.text))
 
 
 _READERS: dict[str, Callable[[str], Iterator[str]]] = {
@@ -113,7 +116,6 @@ _READERS: dict[str, Callable[[str], Iterator[str]]] = {
     "composer.json": _package_json,
     "package-lock.json": _package_lock,
     "setup.cfg": _setup_cfg,
-    "setup.py": _setup_py,
     "PKG-INFO": _fields,
     "METADATA": _fields,
 }

@@ -6,13 +6,36 @@ import tokenize
 
 Lines = list[tuple[int, str]]
 
-_LINE_MARKERS = re.compile(r"(#+!?|//+!?|--+|;+|%+|dnl\b|REM\b|\.\\\"|@c\b)\s*", re.IGNORECASE)
+_LINE_MARKERS = re.compile(r"(#+!?|//+!?|--+|;+|%+|!+|dnl\b|REM\b|\.\\\"|@c\b)\s*", re.IGNORECASE)
 _BLOCKS = (("/*", "*/"), ("<!--", "-->"), ('"""', '"""'), ("'''", "'''"), ("{-", "-}"), ("(*", "*)"), ("--[[", "]]"))
 _PROLOGUES = ("<?xml", "<!doctype", "<?php", "@echo off", "@charset")
 _CLOSERS = re.compile(r"\s*(\*+/|-->|-\}|\*\)|\]\])\s*$")
 
 # Line comments stand anywhere in these; in shells and Nix a line that looks like one may be text of a document.
-_C_LIKE = frozenset({"c", "h", "cc", "cpp", "hpp", "cs", "go", "rs", "java", "kt", "scala", "swift", "js", "mjs", "ts"})
+_C_LIKE = frozenset(
+    {
+        "c",
+        "h",
+        "cc",
+        "cpp",
+        "hpp",
+        "cs",
+        "go",
+        "rs",
+        "java",
+        "kt",
+        "scala",
+        "swift",
+        "js",
+        "mjs",
+        "cjs",
+        "jsx",
+        "ts",
+        "tsx",
+        "dart",
+        "proto",
+    }
+)
 PROSE = frozenset({"md", "markdown", "rst", "txt", "adoc", "org", "html", "htm"})
 
 

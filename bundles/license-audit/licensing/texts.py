@@ -74,7 +74,8 @@ def _gnu(document: Document, *, whole: bool) -> Iterator[Finding]:
 def _stands_alone(lines: list[str], index: int) -> bool:
     """Whether a line is a heading: a sentence that happens to wrap there goes on, or goes before."""
     after_gap = index == 0 or not words(lines[index - 1])
-    return after_gap and not lines[index].rstrip().endswith((".", ",", ";", ":"))
+    before_version = index + 1 < len(lines) and gnu.VERSION_LINE.fullmatch(words(lines[index + 1])) is not None
+    return (after_gap or before_version) and not lines[index].rstrip().endswith((".", ",", ";", ":"))
 
 
 def _full_text_follows(lines: list[str]) -> bool:
