@@ -19,7 +19,7 @@ from agentplane.guests.qemu import Accelerator, probe_command
 from agentplane.guests.spec import ProbeSpec, parse_probe
 from agentplane.runners.command import last_lines, run
 from agentplane.runners.host import program
-from agentplane.runners.shim.state import boot_id
+from agentplane.runners.shim.state import boot_id, write_json
 from agentplane.runs.model import StorePath
 from agentplane.runs.protocol import Acceleration
 
@@ -58,7 +58,7 @@ class Probe:
             return msgspec.json.decode(record.read_bytes(), type=Acceleration)
         answer = self.boot(probe, "kvm", self._deadline_s)
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        record.write_bytes(msgspec.json.encode(answer))
+        write_json(str(self._directory), record.name, msgspec.to_builtins(answer))
         return answer
 
     def boot(self, probe: ProbeSpec, accelerator: Accelerator, deadline_s: float) -> Acceleration:
@@ -75,7 +75,7 @@ class Probe:
         return _answer(probe, accelerator, said, deadline_s, qemu.returncode if ended else None)
 
     def _record(self, probe: ProbeSpec) -> Path:
-        key = "\n".join((boot_id(), probe.kernel, probe.initrd, self.qemu_version()))
+        key = f"{boot_id()}\n{probe.kernel}\n{probe.initrd}\n{self.qemu_version()}"
         return self._directory / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
 
 

@@ -8,7 +8,7 @@ from typing import Final
 
 READ_BYTES: Final = 1 << 16
 MAX_LINE_BYTES: Final = 16 << 10
-_TAIL_BYTES: Final = 2048
+_TAIL_BYTES: Final = 16 << 10
 _MARK: Final = b"\n[agentplane: truncated, the rest was discarded]\n"
 
 
@@ -92,7 +92,7 @@ class LineDrain(Drain):
             self._line(line)
         if len(rest) > MAX_LINE_BYTES:
             self.truncated = True
-            rest = rest[:1]  # what follows belongs to a line that cannot be read any more
+            rest = b"\0"  # no JSON starts so: whatever follows on this line is dropped with it
         self._buffer = rest
 
     def _line(self, line: bytes) -> None:

@@ -1,0 +1,98 @@
+"""Who dies when: executors may, their runs do not; a shim takes its guest along."""
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from agentplane.runners import launch as launches
+from agentplane.runners.host import Host
+from agentplane.runners.launch import ShimHandle
+from agentplane.runners.plan import Plan
+from agentplane.runners.qemu import QemuRunner
+from agentplane.runs.states import Outcome
+from tests.vm.conftest import MakePlan
+
+pytestmark = pytest.mark.vm
+
+EXECUTOR = """
+import os, signal, sys, msgspec
+from pathlib import Path
+from agentplane.runners.host import Host
+from agentplane.runners.plan import Plan
+from agentplane.runners.qemu import QemuRunner
+plan = msgspec.json.decode(sys.stdin.buffer.read(), type=Plan)
+QemuRunner(Host(state_dir=Path(sys.argv[1]))).launch(plan, {})
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def adopted(plan: Plan) -> ShimHandle:
+    handle = launches.adopt(launches.launch_directory(plan.run_dir, 1))
+    assert isinstance(handle, ShimHandle)
+    return handle
+
+
+def test_a_run_survives_its_executor_and_is_adopted(host: Host, plan: MakePlan) -> None:
+    asked = plan("well-behaved", seed="5")
+    killed = subprocess.run(
+        [sys.executable, "-c", EXECUTOR, str(host.state_dir)], input=msgspec.json.encode(asked), check=False, timeout=60
+    )
+    assert killed.returncode == -signal.SIGKILL
+    ending = adopted(asked).wait(120)
+    assert ending is not None
+    assert (ending.outcome, ending.exit_code) == (Outcome.EXITED, 5)
+    assert launches.adopt(launches.launch_directory(asked.run_dir, 1)) == ending
+
+
+def test_a_guest_does_not_outlive_its_shim(host: Host, plan: MakePlan) -> None:
+    asked = plan("never-ends")
+    handle = QemuRunner(host).launch(asked, {})
+    launched = json.loads((Path(handle.directory) / "launched.json").read_text())
+    qemu = os.pidfd_open(launched["program_pid"])
+    os.kill(launched["shim_pid"], signal.SIGKILL)
+    ending = handle.wait(30)
+    assert ending is not None
+    assert ending.outcome is Outcome.LOST
+    assert select.select([qemu], [], [], 5)[0] == [qemu]  # a pidfd is readable when its process has ended
+    os.close(qemu)
+    assert [path for path in launched["group"] if Path(path).exists()] == []
+    assert launches.adopt(Path(handle.directory)) == ending
+
+
+def test_a_run_is_cancelled_with_its_reason(host: Host, plan: MakePlan) -> None:
+    handle = QemuRunner(host).launch(plan("never-ends"), {})
+    handle.kill("somebody asked")
+    ending = handle.wait(30)
+    assert ending is not None
+    assert (ending.outcome, ending.message) == (Outcome.CANCELLED, "somebody asked")
+
+
+def test_qemu_runs_as_nobody_in_particular_and_tells_no_secret(host: Host, plan: MakePlan) -> None:
+    asked = plan("never-ends", secrets=("A", "B"))
+    first = QemuRunner(host).launch(asked, {"A": b"hush-hush-hush", "B": b"another-value"})
+    second = QemuRunner(host).launch(plan("never-ends"), {})
+    facts = []
+    for handle in (first, second):
+        launched = json.loads((Path(handle.directory) / "launched.json").read_text())
+        process = Path(f"/proc/{launched['program_pid']}")
+        status = dict(line.split(":\t", 1) for line in (process / "status").read_text().splitlines() if ":\t" in line)
+        facts.append((launched["uid"], status))
+        for file in ("cmdline", "environ"):
+            assert b"hush" not in (process / file).read_bytes()
+        assert b"hush" not in Path(f"/proc/{launched['shim_pid']}/cmdline").read_bytes()
+        assert status["NoNewPrivs"] == "1"
+        assert set(status["Uid"].split()) == {str(launched["uid"])}
+        handle.kill("seen enough")
+    for handle in (first, second):
+        assert handle.wait(30) is not None
+    if os.geteuid() == 0:
+        assert facts[0][0] != facts[1][0]
+        assert all(uid >= host.first_uid and status["Groups"].strip() == "" for uid, status in facts)
+        assert all(int(status["CapEff"], 16) == 0 for _, status in facts)
