@@ -35,8 +35,8 @@ def lose(draft: Draft, run: RunRecord, lease: Lease, message: str) -> None:
     stream = run_stream(*run.key)
     if run.cancel is not None:
         draft.add(stream, run.version, facts.SUPERSEDED, superseded(run))
-    elif run.losses + 1 < MAX_ATTEMPTS:
-        again = f"{message}; attempt {run.losses + 2} of {MAX_ATTEMPTS}"
+    elif len(run.lost_on) + 1 < MAX_ATTEMPTS:
+        again = f"{message}; attempt {len(run.lost_on) + 2} of {MAX_ATTEMPTS}"
         draft.add(stream, run.version, facts.REQUEUED, RunRequeued(reason=again))
     else:
         draft.add(stream, run.version, facts.FINISHED, lost(lease, f"{message}, {MAX_ATTEMPTS} times in all"))

@@ -10,6 +10,8 @@ from agentplane.events.codec import payload
 from agentplane.events.model import Event, StoredEvent
 from agentplane.runs import executors
 from agentplane.runs.executors import (
+    LINK,
+    ExecutorEvidenceRejected,
     ExecutorJournalAdvanced,
     ExecutorLeased,
     ExecutorRegistered,
@@ -34,7 +36,7 @@ def apply_to_executor(record: ExecutorRecord | None, stored: StoredEvent) -> Exe
 
 def _registered(record: ExecutorRecord, event: Event) -> ExecutorRecord:
     said = payload(event, ExecutorRegistered)
-    return replace(record, key_id=said.key_id, boot_id=said.boot_id, facts=said.facts, reachable=True)
+    return replace(record, key_id=said.key_id, boot_id=said.boot_id, facts=said.facts, reachable=True, fenced=None)
 
 
 def _reported(record: ExecutorRecord, event: Event) -> ExecutorRecord:
@@ -66,7 +68,13 @@ def _released(record: ExecutorRecord, event: Event) -> ExecutorRecord:
 
 def _journal_advanced(record: ExecutorRecord, event: Event) -> ExecutorRecord:
     said = payload(event, ExecutorJournalAdvanced)
-    return replace(record, journal_index=said.index, journal_digest=said.digest)
+    return replace(record, journal_index=said.index, journal_digest=said.digest, fenced=None)
+
+
+def _evidence_rejected(record: ExecutorRecord, event: Event) -> ExecutorRecord:
+    said = payload(event, ExecutorEvidenceRejected)
+    # Only what it signed itself counts against it: others may have written the rest.
+    return replace(record, fenced=said.message) if said.code == LINK else record
 
 
 _STEPS: Final[dict[str, Step]] = {
@@ -77,4 +85,5 @@ _STEPS: Final[dict[str, Step]] = {
     executors.LEASED: _leased,
     executors.RELEASED: _released,
     executors.JOURNAL_ADVANCED: _journal_advanced,
+    executors.EVIDENCE_REJECTED: _evidence_rejected,
 }

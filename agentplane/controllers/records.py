@@ -8,7 +8,7 @@ import msgspec
 
 from agentplane.evidence.journal import Head
 from agentplane.runs.executors import ExecutorLeased
-from agentplane.runs.model import Resources, RunCreated, RunFinished, RunStarted, RunWaiting
+from agentplane.runs.model import RunCreated, RunFinished, RunStarted, RunWaiting
 from agentplane.runs.protocol import ExecutorFacts
 from agentplane.runs.states import PLACEABLE, TERMINAL, RunState
 
@@ -51,12 +51,12 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     correlation_id: uuid.UUID
     state: RunState
     control_head: Head  # the journal that control keeps for this run
-    run_head: str | None = None  # digest of the run's newest statement, in whichever journal
     created: RunCreated | None = None  # None: refused, or ended (reread its stream)
     epoch: int = 0  # the highest ever leased
     holder: str | None = None  # whose reports of the current epoch count; None: nobody's
     lease: Lease | None = None
-    losses: int = 0  # attempts that were lost
+    attempted_on: str | None = None  # whom the newest lease was given to, also after it ended
+    lost_on: tuple[str, ...] = ()  # the executors of the attempts that were lost, in order
     waiting: RunWaiting | None = None  # the newest wait since it last held a lease
     cancel: Cancel | None = None
     started: RunStarted | None = None  # of the current epoch
@@ -88,13 +88,6 @@ class ExecutorRecord(msgspec.Struct, frozen=True, kw_only=True):
     facts: ExecutorFacts | None = None
     reachable: bool = True  # what the last of executor.unreachable and executor.recovered said
     leases: tuple[ExecutorLeased, ...] = ()
+    fenced: str | None = None  # why nothing new is given to it; None: its word is taken
     journal_index: int = 0  # its journal is committed up to here
     journal_digest: str | None = None
-
-    def held(self) -> Resources:
-        """What its leases take of it, together."""
-        return Resources(
-            vcpus=sum(lease.resources.vcpus for lease in self.leases),
-            memory_mib=sum(lease.resources.memory_mib for lease in self.leases),
-            disk_mib=sum(lease.resources.disk_mib for lease in self.leases),
-        )

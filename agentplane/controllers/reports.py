@@ -29,7 +29,13 @@ from agentplane.evidence.report import Report, parse_report, read_finished, read
 from agentplane.evidence.statement import read_statement
 from agentplane.intents.runs import run_stream
 from agentplane.runs import executors, facts
-from agentplane.runs.executors import ExecutorEvidenceRejected, ExecutorJournalAdvanced, executor_stream
+from agentplane.runs.executors import (
+    LINK,
+    UNKNOWN_RUN,
+    ExecutorEvidenceRejected,
+    ExecutorJournalAdvanced,
+    executor_stream,
+)
 from agentplane.runs.facts import RunQuarantined
 from agentplane.runs.model import RunEvidence, RunFinished
 from agentplane.runs.states import Outcome, RunState
@@ -70,7 +76,7 @@ def decide(state: ControlState, report: Report | Rejection, now: datetime) -> De
         return reject(state, _broken_link(report, message), now)
     run = state.run(RunKey(report.tenant, report.run))
     if run is None:
-        return pass_over(state, report, code="unknown-run", message="no such run", now=now)
+        return pass_over(state, report, code=UNKNOWN_RUN, message="no such run", now=now)
     return _accept(run, executor, report, now)
 
 
@@ -113,7 +119,7 @@ def pass_over(state: ControlState, report: Report, *, code: str, message: str, n
         index=report.index,
         tenant=report.tenant,
         run=report.run,
-        envelope=report.envelope if code == "unknown-run" else None,
+        envelope=report.envelope if code == UNKNOWN_RUN else None,
     )
     draft.add(executor_stream(executor.name), executor.version, executors.EVIDENCE_REJECTED, fact)
     _advance(draft, executor, report)
@@ -205,7 +211,7 @@ def _quarantine(draft: Draft, run: RunRecord, executor: ExecutorRecord, code: st
 def _broken_link(report: Report, message: str) -> Rejection:
     return Rejection(
         executor=report.executor,
-        code="link",
+        code=LINK,
         message=message,
         digest=report.digest,
         size_bytes=len(msgspec.json.encode(report.envelope)),

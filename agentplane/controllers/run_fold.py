@@ -11,14 +11,12 @@ from agentplane.events.codec import payload
 from agentplane.events.digest import encode_data
 from agentplane.events.model import Event, StoredEvent
 from agentplane.evidence.journal import advance, control_journal
-from agentplane.ids import Digest
 from agentplane.intents import runs as intents
 from agentplane.runs import facts
 from agentplane.runs.model import (
     CancelRequested,
     LeaseExpired,
     RunCreated,
-    RunEvidence,
     RunFinished,
     RunPlaced,
     RunStarted,
@@ -104,6 +102,7 @@ def _placed(record: RunRecord, event: Event) -> RunRecord:
         lease=lease,
         epoch=placed.epoch,
         holder=placed.executor,
+        attempted_on=placed.executor,
         waiting=None,
         started=None,
     )
@@ -123,19 +122,16 @@ def _finished(record: RunRecord, event: Event) -> RunRecord:
     return replace(record, state=state, finished=finished, lease=None)
 
 
-def _evidence(record: RunRecord, event: Event) -> RunRecord:
-    evidence = payload(event, RunEvidence)
-    return record if evidence.fenced else replace(record, run_head=digest_of(evidence.envelope))
-
-
 def _lease_expired(record: RunRecord, event: Event) -> RunRecord:
     payload(event, LeaseExpired)
     return replace(record, lease=None, holder=None, started=None)
 
 
 def _requeued(record: RunRecord, _event: Event) -> RunRecord:
-    losses = record.losses + 1
-    return replace(record, state=RunState.REQUEUED, lease=None, holder=None, started=None, waiting=None, losses=losses)
+    lost_on = (*record.lost_on, record.attempted_on) if record.attempted_on else record.lost_on
+    return replace(
+        record, state=RunState.REQUEUED, lease=None, holder=None, started=None, waiting=None, lost_on=lost_on
+    )
 
 
 def _superseded(record: RunRecord, _event: Event) -> RunRecord:
@@ -154,13 +150,7 @@ def _cancel_requested(record: RunRecord, event: Event) -> RunRecord:
 
 
 def _signed(record: RunRecord, envelope: dict[str, Any]) -> RunRecord:
-    digest = digest_of(envelope)
-    return replace(record, control_head=advance(record.control_head, digest), run_head=digest)
-
-
-def digest_of(envelope: dict[str, Any]) -> Digest:
-    """The record digest of an envelope that an event carries: of its canonical bytes."""
-    return digest_bytes(encode_data(envelope))
+    return replace(record, control_head=advance(record.control_head, digest_bytes(encode_data(envelope))))
 
 
 _STEPS: Final[dict[str, Step]] = {
@@ -172,7 +162,6 @@ _STEPS: Final[dict[str, Step]] = {
     facts.PLACED: _placed,
     facts.STARTED: _started,
     facts.FINISHED: _finished,
-    facts.EVIDENCE: _evidence,
     facts.LEASE_EXPIRED: _lease_expired,
     facts.REQUEUED: _requeued,
     facts.SUPERSEDED: _superseded,

@@ -23,6 +23,9 @@ RELEASED: Final = "executor.released"
 JOURNAL_ADVANCED: Final = "executor.journal-advanced"
 EVIDENCE_REJECTED: Final = "executor.evidence-rejected"
 
+LINK: Final = "link"  # signed by the executor, but not what follows in its journal
+UNKNOWN_RUN: Final = "unknown-run"
+
 
 def executor_stream(name: str) -> StreamId:
     """The stream of an executor's facts."""
@@ -87,7 +90,7 @@ class ExecutorJournalAdvanced(Wire, frozen=True, kw_only=True):
 class ExecutorEvidenceRejected(Wire, frozen=True, kw_only=True):
     """Fact `executor.evidence-rejected`: a report that does not verify; its digest is kept for people to look at."""
 
-    code: str  # "signature", "link", "subject", "unknown-run", "malformed"
+    code: str  # LINK, UNKNOWN_RUN, or of agentplane.evidence and the store: "evidence.signature", "store.too-large"
     message: str
     digest: str  # "sha256:<hex>" of the bytes that came
     size_bytes: int

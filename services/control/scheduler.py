@@ -75,7 +75,7 @@ class Scheduler:
             run = state.run(key)
             if run is None or not run.placeable:
                 return NOTHING
-            return schedule.decide(state, run, heard=self._vigil.last_heard, scheme=self._scheme, now=now)
+            return schedule.decide(state, run, heard=self._vigil.heard, scheme=self._scheme, now=now)
 
         return decide
 
@@ -83,7 +83,10 @@ class Scheduler:
         """All that a decision about the run depends on."""
         now = self._runtime.now()
         fleet = tuple(
-            (each.name, each.facts, each.leases, each.reachable, self._scheme.is_stale(self._vigil.last_heard(each.name), now))
+            (each.name, each.facts, each.leases, each.fenced, self._is_stale(each.name, now))
             for each in self._runtime.state.executors()
         )
         return run.version, fleet
+
+    def _is_stale(self, executor: str, now: datetime) -> bool:
+        return self._scheme.is_stale(self._vigil.heard(executor), now)

@@ -1,0 +1,225 @@
+"""The daemon put together: what is loaded, connected, started, and in which order it stops.
+
+Order of start: keys and inventory (a mistake in them ends the daemon), the database, the bus, the fold of the log,
+then the parts. Order of stop: nothing new is taken, what is in hand is finished, the store writes what waits.
+"""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Final, TypeVar
+
+from agentplane.bus.nats import NatsBus
+from agentplane.clock import SystemClock
+from agentplane.controllers.heartbeats import Standing
+from agentplane.controllers.leases import Patience
+from agentplane.controllers.runs import Office
+from agentplane.controllers.schedule import Scheme
+from agentplane.daemon.lifecycle import Lifecycle
+from agentplane.daemon.logs import get_logger
+from agentplane.documents.edge import read_document
+from agentplane.errors import Refused, Transient
+from agentplane.evidence.edge import load_signer, load_trusted_keys
+from agentplane.evidence.keys import CONTROL, Signer, TrustedKeys, executor_identity
+from agentplane.fleet.inventory import inventory_of
+from agentplane.ports import EventStore
+from agentplane.store.outbox import OutboxCursor
+from agentplane.store.postgres import PostgresEventStore
+from agentplane.store.relay import Relay
+from services.control.bus import ControlBus
+from services.control.config import ControlSettings
+from services.control.desks import IntentDesk, ReportDesk
+from services.control.intake import Intake
+from services.control.runtime import Runtime
+from services.control.scheduler import Scheduler
+from services.control.vigil import Vigil
+
+log = get_logger()
+
+RELAY: Final = "nats"  # the name of the cursor over the log
+DRAIN_S: Final = 10.0
+_STATUS_S: Final = 10.0
+
+T = TypeVar("T")
+
+
+class Identity:
+    """Who control is and whom it trusts: keys and inventory, loaded once."""
+
+    def __init__(self, settings: ControlSettings) -> None:
+        """Load them. Raises Refused, NotFound: a key or the inventory is missing, unfit or not ours."""
+        credentials = os.environ.get("CREDENTIALS_DIRECTORY")
+        self.signer: Signer = load_signer(
+            settings.signing_key_file, CONTROL, credentials=Path(credentials) if credentials else None
+        )
+        self.trusted: TrustedKeys = load_trusted_keys(settings.executor_keys_dir)
+        keys = self.trusted.keys()
+        self._key_ids = {
+            identity: frozenset(key.key_id for key in keys if key.identity == identity)
+            for identity in self.trusted.identities
+        }
+        if self.signer.key_id not in self._key_ids[CONTROL]:
+            raise Refused(
+                "its public half is not among the trusted control*.pub, so no executor would believe us",
+                code="control.key",
+                where=str(settings.signing_key_file),
+                hint=f"copy it into {settings.executor_keys_dir}",
+            )
+        self.inventory = inventory_of(read_document(settings.inventory_file))
+
+    def standing(self, executor: str) -> Standing:
+        """What is configured of an executor."""
+        key_ids = self._key_ids.get(executor_identity(executor), frozenset())
+        node = self.inventory.executor(executor)
+        return Standing(known=node is not None, enabled=node is not None and node.enabled, key_ids=key_ids)
+
+
+class Control:
+    """All parts over one store and one bus, whichever they are."""
+
+    def __init__(self, settings: ControlSettings, identity: Identity, store: EventStore, bus: ControlBus) -> None:
+        patience = Patience(
+            lease_seconds=settings.lease_seconds,
+            start_grace_s=settings.start_grace_seconds,
+            run_grace_s=settings.run_grace_seconds,
+        )
+        self.runtime = Runtime(store, bus, SystemClock())
+        self.vigil = Vigil(
+            self.runtime,
+            bus,
+            identity.standing,
+            patience=patience,
+            heartbeat_seconds=settings.heartbeat_seconds,
+        )
+        scheme = Scheme(
+            inventory=identity.inventory,
+            policy=settings.policy,
+            signer=identity.signer,
+            lease_seconds=settings.lease_seconds,
+        )
+        self.scheduler = Scheduler(self.runtime, self.vigil, scheme, look_again_s=settings.heartbeat_seconds)
+        office = Office(policy=settings.policy, signer=identity.signer)
+        self.intents = IntentDesk(self.runtime, office, settings.tenants)
+        self.reports = ReportDesk(self.runtime, identity.trusted)
+        self._intakes = [
+            Intake(self.runtime, bus, tenants=settings.tenants, concurrency=settings.concurrency) for _ in range(3)
+        ]
+        self._tick_s = max(1.0, settings.lease_seconds / 10)
+        self._consumers: list[asyncio.Task[object]] = []
+
+    async def start(self, lifecycle: Lifecycle) -> None:
+        """Fold the log, then start every part. Raises Transient."""
+        await self.runtime.catch_up()
+        self.vigil.forgive()
+        await self.vigil.start()
+        people, alias, executors = self._intakes
+        # Three consumers: reports that wait for their turn must not hold up people's intents.
+        self._consumers = [
+            lifecycle.spawn(people.consume("control-intents", INTENTS, self.intents.act), "intents"),
+            lifecycle.spawn(alias.consume("control-alias", ALIAS, self.intents.act), "alias"),
+            lifecycle.spawn(executors.consume("control-reports", REPORTS, self.reports.act), "reports"),
+        ]
+        lifecycle.spawn(self.runtime.follow(), "follow")
+        lifecycle.spawn(self.scheduler.run(), "scheduler")
+        lifecycle.spawn(self.vigil.watch(self._tick_s), "leases")
+        lifecycle.spawn(self.vigil.listen(), "heartbeats")
+
+    async def drain(self) -> None:
+        """Take nothing new, finish what is in hand."""
+        for consumer in self._consumers:
+            consumer.cancel()
+        await asyncio.gather(*self._consumers, return_exceptions=True)
+        await asyncio.gather(*(intake.drain() for intake in self._intakes))
+
+    def status(self) -> str:
+        """One line for people."""
+        state = self.runtime.state
+        live = sum(1 for _ in state.live_runs())
+        return f"at event {state.position}: {live} live runs, {len(state.executors())} executors"
+
+
+INTENTS: Final = "agentplane.*.intent.>"
+ALIAS: Final = "eventplane.*.intent"
+REPORTS: Final = "agentplane-executor.*.report"
+
+
+async def run(settings: ControlSettings, lifecycle: Lifecycle) -> None:
+    """Serve until told to stop."""
+    identity = Identity(settings)
+    conninfo = settings.postgres.full_conninfo()
+    store = await _patiently("PostgreSQL", lambda: PostgresEventStore.open(conninfo), lifecycle)
+    if store is None:
+        return
+    async with store:
+        bus = await _patiently("NATS", lambda: _connect(settings), lifecycle)
+        if bus is None:
+            return
+        try:
+            await _serve(Control(settings, identity, store, bus), _relay(store, conninfo, bus), lifecycle)
+        finally:
+            await bus.close()
+
+
+async def _serve(control: Control, relay: tuple[Relay, OutboxCursor], lifecycle: Lifecycle) -> None:
+    if await _patiently("the log", lambda: _started(control, lifecycle), lifecycle) is None:
+        return
+    relaying = lifecycle.spawn(relay[0].run(), "relay")
+    reporting = lifecycle.spawn(_report(control, relay[0], lifecycle), "status")
+    lifecycle.ready(control.status())
+    await lifecycle.stopping.wait()
+    try:
+        async with asyncio.timeout(DRAIN_S):
+            await control.drain()
+    except TimeoutError:
+        log.warning("not everything was finished in time; it comes again", seconds=DRAIN_S)
+    for task in (reporting, relaying):
+        task.cancel()
+    await asyncio.gather(reporting, relaying, return_exceptions=True)
+    await relay[1].close()
+    await lifecycle.close()
+
+
+async def _started(control: Control, lifecycle: Lifecycle) -> bool:
+    await control.start(lifecycle)
+    return True
+
+
+def _relay(store: PostgresEventStore, conninfo: str, bus: NatsBus) -> tuple[Relay, OutboxCursor]:
+    cursor = OutboxCursor(conninfo, RELAY)
+    return Relay(store, cursor, bus), cursor
+
+
+async def _connect(settings: ControlSettings) -> NatsBus:
+    bus = await NatsBus.connect(
+        list(settings.nats.servers), nkey_seed_file=settings.nats.nkey_seed_file, name="agentplane-control"
+    )
+    try:
+        await bus.ensure_streams()
+    except BaseException:
+        await bus.close()
+        raise
+    return bus
+
+
+async def _patiently(what: str, attempt: Callable[[], Awaitable[T]], lifecycle: Lifecycle) -> T | None:
+    """The result of an attempt that is repeated while its other side is away; None when we are told to stop first."""
+    while not lifecycle.stopping.is_set():
+        try:
+            return await attempt()
+        except Transient as error:
+            lifecycle.status(f"waiting for {what}: {error}")
+            log.warning("waiting", what=what, code=error.code, error=str(error))
+            try:
+                async with asyncio.timeout(error.delay_s):
+                    await lifecycle.stopping.wait()
+            except TimeoutError:
+                continue
+    return None
+
+
+async def _report(control: Control, relay: Relay, lifecycle: Lifecycle) -> None:
+    while True:
+        trouble = f"; {relay.trouble}" if relay.trouble else ""
+        lifecycle.status(control.status() + trouble)
+        await asyncio.sleep(_STATUS_S)
