@@ -19,29 +19,43 @@ if TYPE_CHECKING:
     show_default=True,
     help="What this machine is for.",
 )
+@click.option("--fleet", is_flag=True, help="Check every executor of the fleet instead of this machine.")
 @click.option("--json", "as_json", is_flag=True, help="The same as -o json.")
 @render.output_option
 @click.pass_context
-def doctor(ctx: click.Context, role: str, as_json: bool, output: str) -> int:
+def doctor(ctx: click.Context, role: str, fleet: bool, as_json: bool, output: str) -> int:  # noqa: PLR0917
     """Check this machine for its role; every finding has a cause and a fix that works when pasted."""
     import msgspec
 
-    from agentplane.doctor.check import Role, healthy
-    from agentplane.doctor.examine import examine
+    from agentplane.doctor.check import healthy
 
-    checks = examine(Role(role), contexts.state_dir(ctx))
+    checks = _fleet(ctx) if fleet else _machine(ctx, role)
     ok = healthy(checks)
-    answer = {"role": role, "healthy": ok, "checks": msgspec.to_builtins(checks)}
-    render.emit(answer, "json" if as_json else output, lambda: _table(checks))
-    if output == "table" and not as_json:
+    answer = {"role": "fleet" if fleet else role, "healthy": ok, "checks": msgspec.to_builtins(checks)}
+    output = "json" if as_json else output
+    render.emit(answer, output, lambda: _table(checks))
+    if output == "table":
         render.say("healthy" if ok else "not fit for its role: repair what failed", style="green" if ok else "red")
     return 0 if ok else 8
 
 
-def _table(checks: list["Check"]) -> None:
-    render.table(
-        ["check", "status", "cause"], [(check.id, check.status.value, check.cause) for check in checks], empty=""
-    )
+def _machine(ctx: click.Context, role: str) -> "list[Check]":
+    from agentplane.doctor.check import Role
+    from agentplane.doctor.examine import examine
+
+    return examine(Role(role), contexts.state_dir(ctx))
+
+
+def _fleet(ctx: click.Context) -> "list[Check]":
+    from agentplane.cli.get import ask
+    from agentplane.doctor.fleet import fleet
+
+    return fleet(ask(ctx, lambda client: client.executors()))
+
+
+def _table(checks: "list[Check]") -> None:
+    rows = [(check.id, check.status.value, check.cause) for check in checks]
+    render.table(["check", "status", "cause"], rows, empty="nothing to check")
     for check in checks:
         if check.fix:
             render.say(f"  {check.id}: {check.fix}")

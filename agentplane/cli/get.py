@@ -69,11 +69,7 @@ def _again(before: str | None, show: Callable[[], None]) -> str:
 
 
 def _runs(ctx: click.Context, name: str | None, limit: int, output: str) -> None:
-    rows: Any
-    if name:
-        rows = (ask(ctx, lambda client: client.run(name)),)
-    else:
-        rows = ask(ctx, lambda client: client.runs(limit=limit))
+    rows: Any = ask(ctx, lambda client: client.runs(limit=limit)) if not name else (ask(ctx, lambda c: c.run(name)),)
     table = [
         (row.name, row.state.value, row.bundle, row.executor or "-", _code(row), row.message or "-") for row in rows
     ]

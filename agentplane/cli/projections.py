@@ -28,7 +28,7 @@ def status(ctx: click.Context, output: str) -> int:
 @render.output_option
 @click.pass_context
 def rebuild(ctx: click.Context, name: str | None, output: str) -> int:
-    """Build every projection (or NAME) again from the log; exit status 1 when the result differs from what was there."""
+    """Build every projection (or NAME) again from the log; exit status 1 when the result is another."""
     answer = ask(ctx, lambda client: client.rebuild(name))
     rows = [(each.name, each.events, "same" if each.same else "different", each.digest[:23]) for each in answer]
     headers = ["projection", "events", "compared", "digest"]

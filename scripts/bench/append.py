@@ -1,0 +1,113 @@
+"""Durable appends: our event store, 64 producers each awaiting its own, against the `eventsourcing` library singly.
+
+Both write 1 KB events into the same fsyncing cluster, interleaved, beside the disk's own fdatasync rate.
+"""
+
+import asyncio
+import os
+import tempfile
+import time
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+
+from eventsourcing.persistence import StoredEvent as LibraryEvent
+from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
+
+from agentplane.events.model import Append, Event, Phase, StreamId
+from agentplane.ids import EventId
+from agentplane.store.postgres import PostgresEventStore
+from agentplane.store.roles import APPEND
+from tests.postgres import PASSWORDS, SUPERUSER, Database, PostgresCluster, prepare
+
+ROUNDS = 5
+OURS, THEIRS, SYNCS, PRODUCERS = 6400, 300, 300, 64
+BODY = "x" * 900
+
+
+def _event(stream: StreamId) -> Event:
+    source = uuid.uuid4()
+    return Event(
+        id=EventId(source),
+        stream=stream,
+        phase=Phase.FACT,
+        type="bench.happened",
+        actor="user:bench",
+        time=datetime.now(UTC),
+        correlation_id=source,
+        data={"body": BODY},
+    )
+
+
+async def _ours(conninfo: str, count: int, producers: int) -> float:
+    async with await PostgresEventStore.open(conninfo) as store:
+
+        async def produce(number: int) -> None:
+            stream = StreamId("default", "Bench", "default", f"p{number}-{uuid.uuid4().hex[:8]}")
+            for version in range(count // producers):
+                await store.append(Append(stream=stream, expected_version=version, events=(_event(stream),)))
+
+        await store.append()  # connected before the clock starts
+        started = time.perf_counter()
+        await asyncio.gather(*(produce(number) for number in range(producers)))
+        return count / (time.perf_counter() - started)
+
+
+def _theirs(recorder: PostgresApplicationRecorder) -> float:
+    aggregate = uuid.uuid4()
+    started = time.perf_counter()
+    for version in range(1, THEIRS + 1):
+        event = LibraryEvent(originator_id=aggregate, originator_version=version, topic="bench", state=BODY.encode())
+        recorder.insert_events([event])
+    return THEIRS / (time.perf_counter() - started)
+
+
+def _syncs(directory: Path) -> float:
+    with tempfile.TemporaryFile(dir=directory) as file:
+        started = time.perf_counter()
+        for _ in range(SYNCS):
+            os.write(file.fileno(), b"x" * 1024)
+            os.fdatasync(file.fileno())
+        return SYNCS / (time.perf_counter() - started)
+
+
+def run(report: Callable[[str, str], None]) -> None:
+    """Measure and report medians and ratios."""
+    cluster = PostgresCluster(fsync=True)
+    try:
+        cluster.start()
+        prepare(cluster, "bench")
+        database = Database(cluster, "bench")
+        recorder = _library(cluster)
+        rows = [_round(database, recorder, cluster.root) for _ in range(ROUNDS)]
+    finally:
+        cluster.remove()
+    many, one, library, syncs = (median(column) for column in zip(*rows, strict=True))
+    report("append: eventsourcing, one at a time", f"{library:,.0f} events/s")
+    report("append: fdatasync of 1 KB, one at a time", f"{syncs:,.0f}/s")
+    report("append: ours, 1 producer", f"{one:,.0f} events/s = {one / library:.1f}x the library")
+    report(f"append: ours, {PRODUCERS} producers", f"{many:,.0f} events/s = {many / library:.1f}x the library (goal 25x)")
+
+
+def _round(database: Database, recorder: PostgresApplicationRecorder, directory: Path) -> tuple[float, ...]:
+    conninfo = database.conninfo(APPEND)
+    return (
+        asyncio.run(_ours(conninfo, OURS, PRODUCERS)),
+        asyncio.run(_ours(conninfo, THEIRS, 1)),
+        _theirs(recorder),
+        _syncs(directory),
+    )
+
+
+def _library(cluster: PostgresCluster) -> PostgresApplicationRecorder:
+    with cluster.superuser() as connection:
+        connection.execute("CREATE DATABASE library")
+    # over TCP: over a Unix socket the library hangs with larger batches
+    datastore = PostgresDatastore(
+        dbname="library", host="127.0.0.1", port=str(cluster.port), user=SUPERUSER, password=PASSWORDS[SUPERUSER]
+    )
+    recorder = PostgresApplicationRecorder(datastore, events_table_name="bench_events")
+    recorder.create_table()
+    return recorder
