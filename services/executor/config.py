@@ -20,7 +20,7 @@ def _name(value: str) -> str:
 class Limits(Settings):
     """What this host gives to guests, all together. None: all that the host has."""
 
-    slots: Annotated[int, Field(ge=1, le=1024)] = 4
+    slots: Annotated[int, Field(ge=1, le=1024)] = 64  # guests at once; the resources below bind long before
     vcpus: Annotated[int, Field(ge=1, le=4096)] | None = None
     memory_mib: Mebibytes | None = None
     disk_mib: Mebibytes | None = None

@@ -99,6 +99,11 @@ class Delivery:
         self._window = after_answer(self._window, min(committed_index, self._backlog.index))
         self._changed.set()
 
+    def reconnected(self) -> None:
+        """The bus is back, perhaps with nothing of what it held."""
+        self._window = after_failure(self._window)
+        self._changed.set()
+
     async def run(self) -> None:
         """Send what there is, for ever."""
         while True:

@@ -3,7 +3,7 @@
 import errno
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -50,6 +50,16 @@ def write_file(path: Path, data: bytes, mode: int = 0o644) -> None:
             beside.unlink(missing_ok=True)
             raise
         sync_directory(path.parent)
+
+
+def write_files(directory: Path, files: Mapping[str, bytes]) -> None:
+    """Put each file into a directory, wholly or not at all, durably. Raises as `disk_errors`."""
+    for name, data in files.items():
+        path = directory / name
+        with disk_errors(path):
+            if path.is_file() and not path.is_symlink() and path.read_bytes() == data:
+                continue
+        write_file(path, data)
 
 
 def _write_synced(path: Path, data: bytes, mode: int) -> None:

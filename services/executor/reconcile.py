@@ -18,12 +18,20 @@ from services.executor.runstate import HOLDING, LocalRun, RunKey, Stage
 
 # One answer may come from a control process that has not read the newest facts yet; two in a row do not.
 MISSED_ANSWERS: Final = 2
+FENCED: Final = "fenced"  # how control's reason begins when it does not find the lease
 
 
 class Start(msgspec.Struct, frozen=True):
     """Claim this epoch and run it."""
 
     assignment: Assignment
+
+
+class Decline(msgspec.Struct, frozen=True):
+    """Claim this epoch only to give it back at once, so that control places the run elsewhere without waiting."""
+
+    assignment: Assignment
+    reason: str
 
 
 class Resume(msgspec.Struct, frozen=True):
@@ -45,13 +53,14 @@ class Forget(msgspec.Struct, frozen=True):
     key: RunKey
 
 
-Action = Start | Resume | Cancel | Forget
+Action = Start | Decline | Resume | Cancel | Forget
 
 
 class Room(msgspec.Struct, frozen=True, kw_only=True):
     """What new runs may still take of this host."""
 
-    accepting: bool  # not draining, and the state directory has space
+    accepting: bool  # the state directory has space, and control's past fits ours
+    draining: bool = False  # an operator wants this host empty
     slots: int
     total: Resources  # what this host gives to all its guests together
     keep_runs: int
@@ -63,7 +72,7 @@ def key_of(assignment: Assignment) -> RunKey:
 
 
 def missed(local: Sequence[LocalRun], reply: HeartbeatReply) -> frozenset[RunKey]:
-    """Which attempts that hold a lease an accepting answer did not name."""
+    """Which attempts that hold a lease an accepting answer did not name, or calls fenced."""
     if not reply.accepted:
         return frozenset()
     named = {key_of(assignment) for assignment in reply.assignments}
@@ -87,7 +96,8 @@ def _cancels(local: Sequence[LocalRun], reply: HeartbeatReply) -> tuple[Cancel, 
 def _cancel_reason(run: LocalRun, reply: HeartbeatReply) -> str | None:
     for cancellation in reply.cancellations:
         same_run = (cancellation.tenant, cancellation.run) == (run.key.tenant, run.key.run)
-        if same_run and cancellation.epoch >= run.key.epoch:
+        certain = not cancellation.reason.startswith(FENCED) or run.missed >= MISSED_ANSWERS
+        if same_run and cancellation.epoch >= run.key.epoch and certain:
             return cancellation.reason
     for assignment in reply.assignments:
         same_run = (assignment.tenant, assignment.run) == (run.key.tenant, run.key.run)
@@ -98,14 +108,18 @@ def _cancel_reason(run: LocalRun, reply: HeartbeatReply) -> str | None:
     return None
 
 
-def _starts(local: Sequence[LocalRun], reply: HeartbeatReply, room: Room) -> tuple[Start, ...]:
+def _starts(local: Sequence[LocalRun], reply: HeartbeatReply, room: Room) -> tuple[Start | Decline, ...]:
     if not room.accepting:
         return ()
     holding = [run.resources for run in local if run.stage in HOLDING]
-    starts = []
+    starts: list[Start | Decline] = []
     for assignment in reply.assignments:
         wanted = assignment.pins.resources
-        if len(holding) < room.slots and _startable(assignment, local, reply) and _fits(wanted, holding, room.total):
+        if not _startable(assignment, local, reply):
+            continue
+        if room.draining:
+            starts.append(Decline(assignment, "this executor is draining"))
+        elif len(holding) < room.slots and _fits(wanted, holding, room.total):
             holding.append(wanted)
             starts.append(Start(assignment))
     return tuple(starts)

@@ -16,7 +16,8 @@ from enum import StrEnum
 
 import msgspec
 
-from agentplane.runs.model import ArtifactFact, GuestPin, Resources, Wire
+from agentplane.runners.plan import InputImage
+from agentplane.runs.model import ArtifactFact, GuestPin, Resources, StorePath, Wire
 from agentplane.runs.states import Outcome
 
 
@@ -45,15 +46,26 @@ class RunKey(msgspec.Struct, frozen=True, order=True):
         return f"{self.tenant}/{self.run}#{self.epoch}"
 
 
-class Ending(Wire, frozen=True, kw_only=True):
+class Prepared(Wire, frozen=True, kw_only=True):
+    """What the store holds for an attempt, checked against its pins."""
+
+    spec: StorePath  # of the guest or process specification
+    guest: GuestPin | None  # None for the process backend
+    inputs: tuple[InputImage, ...]
+    accelerator: str  # kvm, tcg, none
+
+
+class Ended(Wire, frozen=True, kw_only=True):
     """How the workload ended, before its files are looked at."""
 
     outcome: Outcome
     exit_code: int  # 0..255, -1 where there is none
     message: str
     ended_at: str  # RFC 3339
-    wall_clock_ms: int
+    wall_clock_ms: int = 0
     timings_ms: dict[str, int] = msgspec.field(default_factory=dict)
+    directory: str | None = None  # where the runner left console and result; None: nothing was launched
+    result_complete: bool = False
 
 
 class RunRecord(Wire, frozen=True, kw_only=True):
@@ -61,14 +73,12 @@ class RunRecord(Wire, frozen=True, kw_only=True):
 
     stage: Stage
     claimed_at: str  # RFC 3339
-    guest: GuestPin | None = None
-    accelerator: str = "none"
-    started_at: str | None = None
-    launched: bool = False  # the runner was asked to launch: adopt, never launch again
+    journal_start: int = 1  # no record of this attempt has a lower index
+    prepared: Prepared | None = None
+    launch: int = 1  # the runner's attempt: 2 after the first ended before its workload began
     cancel_reason: str | None = None
-    ending: Ending | None = None
-    artifacts: tuple[ArtifactFact, ...] = ()
-    divergences: tuple[str, ...] = ()  # of a replay: what could not be reproduced before the guest ran
+    ended: Ended | None = None
+    artifacts: tuple[ArtifactFact, ...] = ()  # of the guest's making
     seal_index: int | None = None  # the journal record that closes this attempt
     timings_ms: dict[str, int] = msgspec.field(default_factory=dict)
 

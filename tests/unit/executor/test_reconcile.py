@@ -6,6 +6,7 @@ from agentplane.runs.protocol import Assignment, Cancellation, HeartbeatReply
 from services.executor.reconcile import (
     MISSED_ANSWERS,
     Cancel,
+    Decline,
     Forget,
     Resume,
     Room,
@@ -99,9 +100,23 @@ def test_one_answer_without_a_lease_may_be_stale_but_two_fence_it() -> None:
     assert action.reason.startswith("fenced")
 
 
-def test_a_draining_host_takes_nothing_new() -> None:
+def test_a_host_without_space_takes_nothing_new() -> None:
     closed = Room(accepting=False, slots=8, total=ROOMY.total, keep_runs=10)
     assert reconcile([], reply(work()), closed) == ()
+
+
+def test_a_draining_host_gives_new_work_back_and_keeps_what_it_has() -> None:
+    draining = Room(accepting=True, draining=True, slots=8, total=ROOMY.total, keep_runs=10)
+    assert reconcile([local("old")], reply(work("old"), work("new")), draining) == (
+        Decline(work("new"), "this executor is draining"),
+    )
+
+
+def test_a_fence_is_believed_when_it_is_repeated() -> None:
+    fence = Cancellation(run="r", tenant="t", epoch=1, reason="fenced: another epoch has taken over")
+    assert reconcile([local(missed=1)], reply(cancel=(fence,)), ROOMY) == ()
+    (action,) = reconcile([local(missed=MISSED_ANSWERS)], reply(cancel=(fence,)), ROOMY)
+    assert action == Cancel(RunKey("t", "r", 1), fence.reason)
 
 
 def test_what_does_not_fit_waits_and_smaller_work_passes_it() -> None:

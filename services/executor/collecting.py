@@ -1,0 +1,62 @@
+"""What a guest handed out, from its launch directory into the artifact directory. Repeatable after a crash.
+
+A file that has the name of an evidence document is refused with all the rest (outcome result-refused), not renamed:
+renaming would change what the author finds, and hide that a guest tried to pass for evidence.
+"""
+
+import os
+from pathlib import Path
+
+from agentplane.artifacts.document import RESERVED_NAMES
+from agentplane.errors import Broken, Transient
+from agentplane.guests.tarball import TarLimits
+from agentplane.runners.collect import extract
+from agentplane.runners.shim.contract import CONSOLE, RESULT
+from agentplane.runs.model import ArtifactFact
+from services.executor.durable import disk_errors, remove_tree, sync_directory
+from services.executor.reporting import check_listing
+
+
+def collect(launch: Path, files: Path, out_dir: Path, limits: TarLimits) -> tuple[ArtifactFact, ...]:
+    """Unpack a launch's result into a new `out_dir` below `files`, durably.
+
+    Raises:
+        Refused: `artifacts.tar`, `artifacts.reserved`, `artifacts.listing`; nothing of it is kept.
+        Transient: `state-dir.full`: the same call succeeds once there is space.
+    """
+    empty(files, out_dir)
+    try:
+        artifacts = extract(launch / RESULT, out_dir, limits, RESERVED_NAMES)
+    except Broken as exc:
+        # Of the executor's own disk, so the guest must not pay for it.
+        raise Transient(exc.message, code="state-dir.full", where=exc.where, delay_s=5.0, hint=exc.hint) from exc
+    check_listing(artifacts)
+    with disk_errors(out_dir):
+        _sync_tree(out_dir)
+    return artifacts
+
+
+def empty(files: Path, out_dir: Path) -> None:
+    """Make the artifact directory anew, without anything in it."""
+    remove_tree(files)
+    with disk_errors(out_dir):
+        out_dir.mkdir(parents=True)
+
+
+def keep_console(launch: Path, target: Path) -> None:
+    """Put the console where it is found by name; a link, since it may be large."""
+    with disk_errors(target):
+        target.unlink(missing_ok=True)
+        if (launch / CONSOLE).exists():
+            target.hardlink_to(launch / CONSOLE)
+
+
+def _sync_tree(root: Path) -> None:
+    for directory, _, files in os.walk(root):
+        for name in files:
+            descriptor = os.open(Path(directory) / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        sync_directory(Path(directory))

@@ -1,0 +1,136 @@
+"""The executor between its conversation with control and its attempts: what it says, and what it does when told."""
+
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from agentplane.bus import subjects
+from agentplane.daemon.lifecycle import Lifecycle
+from agentplane.ports import Bus
+from agentplane.runs.model import Resources
+from agentplane.runs.protocol import HeartbeatReply, HeartbeatRequest
+from services.executor.attempts import Attempts
+from services.executor.config import ExecutorSettings
+from services.executor.delivery import Delivery
+from services.executor.facts import Probed, boot_id, executor_facts, free_disk_mib, total_resources
+from services.executor.fetch import Responder
+from services.executor.heartbeat import Heart
+from services.executor.ledger import Ledger
+from services.executor.reconcile import Room
+from services.executor.statedir import StateDirectory
+
+# Committed records are kept this long after all: a database restored from yesterday asks for them again.
+KEPT_RECORDS: Final = 10_000
+
+
+class Parts(msgspec.Struct, frozen=True):
+    """What works for it."""
+
+    ledger: Ledger
+    delivery: Delivery
+    attempts: Attempts
+    fetch: Responder
+
+
+class Executor:
+    """One host's executor. `assemble` before anything else."""
+
+    def __init__(
+        self, settings: ExecutorSettings, state: StateDirectory, key_id: str, probed: Callable[[], Probed]
+    ) -> None:
+        self._settings = settings
+        self._state = state
+        self._key_id = key_id
+        self._boot_id = boot_id()
+        self._probed = probed
+        self._parts: Parts
+        self._heart: Heart | None = None
+        self._committed = 0
+        self._forgotten = 0
+        self._lifecycle: Lifecycle | None = None
+
+    def assemble(self, parts: Parts) -> None:
+        """Take the parts, which know us in turn."""
+        self._parts = parts
+
+    def journaled(self) -> None:
+        """There is something to deliver."""
+        self._parts.delivery.journaled()
+
+    def changed(self) -> None:
+        """There is something to tell, or room for more."""
+        if self._heart is not None:
+            self._heart.beat_now()
+
+    async def start(self, bus: Bus, lifecycle: Lifecycle) -> None:
+        """Resume what an earlier process left, then talk to control."""
+        self._lifecycle = lifecycle
+        parts, name = self._parts, self._settings.name
+        parts.attempts.load()
+        parts.attempts.apply(None, self._room(self._total()))
+        self._heart = heart = Heart(bus, name, self.request, self.act)
+        await bus.respond(subjects.artifact(name), parts.fetch)
+        lifecycle.spawn(parts.delivery.run(), "delivery")
+        lifecycle.spawn(heart.listen(), "wake-ups")
+        lifecycle.spawn(heart.run(), "heartbeat")
+
+    def reconnected(self) -> None:
+        """The bus is back, perhaps with nothing of what it held."""
+        self._parts.delivery.reconnected()
+        self.changed()
+
+    async def stop(self, flush_s: float) -> None:
+        """Take nothing new, leave guests to their shims, hand the journal to the bus."""
+        self._heart = None
+        await self._parts.attempts.pause()
+        await self._parts.delivery.flush(flush_s)
+
+    def request(self) -> HeartbeatRequest:
+        """What a heartbeat says."""
+        head = self._parts.ledger.head
+        return HeartbeatRequest(
+            executor=self._settings.name,
+            key_id=self._key_id,
+            boot_id=self._boot_id,
+            facts=executor_facts(self._settings, self._probed(), self._total(), draining=self._state.draining),
+            active=self._parts.attempts.active(self._committed),
+            journal_index=head.index,
+            journal_digest=head.digest or "",
+        )
+
+    def act(self, reply: HeartbeatReply) -> bool:
+        """Do what an answer says; True when control should be asked again soon."""
+        if reply.accepted:
+            self._committed = reply.committed_index
+            self._parts.delivery.answered(reply.committed_index)
+            self._forget_old_records()
+        again = self._parts.attempts.apply(reply, self._room(self._total()))
+        if self._lifecycle is not None:
+            self._lifecycle.status(self.status())
+        return again
+
+    def status(self) -> str:
+        """One line for people."""
+        journal = f"journal {self._parts.ledger.index}, {self._committed} committed"
+        return f"{self._parts.attempts.holding} runs, {journal}{', draining' if self._state.draining else ''}"
+
+    def _total(self) -> Resources:
+        return total_resources(self._settings, free_disk_mib(self._state.path))
+
+    def _room(self, total: Resources) -> Room:
+        limits, caps = self._settings.limits, self._settings.caps
+        return Room(
+            accepting=total.disk_mib > 0,
+            draining=self._state.draining,
+            slots=limits.slots,
+            total=total,
+            keep_runs=caps.keep_runs,
+        )
+
+    def _forget_old_records(self) -> None:
+        needed = self._parts.attempts.oldest_needed_index
+        index = min(self._committed, self._parts.ledger.index, needed - 1 if needed else self._committed) - KEPT_RECORDS
+        if index > self._forgotten and self._lifecycle is not None:
+            self._forgotten = index
+            self._lifecycle.spawn(self._parts.ledger.forget(index), "forgetting")

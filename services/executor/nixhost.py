@@ -1,0 +1,171 @@
+"""The host as it is: Nix for what runs, a runner per backend, and what was found out about both at start."""
+
+import contextlib
+import hashlib
+import os
+import platform
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from agentplane import __version__
+from agentplane.daemon.logs import get_logger
+from agentplane.errors import AgentplaneError, Broken, NotFound
+from agentplane.guests.spec import parse_guest
+from agentplane.runners import launch as launches
+from agentplane.runners.command import run
+from agentplane.runners.host import Host as HostPrograms
+from agentplane.runners.host import program
+from agentplane.runners.kit import Kit, find_kit
+from agentplane.runners.nix import Nix
+from agentplane.runners.plan import Ending, InputImage, Plan
+from agentplane.runners.probe import Probe
+from agentplane.runners.process import ProcessRunner
+from agentplane.runners.qemu import QemuRunner
+from agentplane.runs.model import GuestPin, StorePath
+from agentplane.runs.protocol import Acceleration, Assignment
+from services.executor.config import ExecutorSettings
+from services.executor.facts import Probed
+from services.executor.host import Execution
+from services.executor.runstate import Prepared
+
+log = get_logger()
+
+_UNPROBED: Final = Acceleration(usable=False, cause="absent: no virtual machines on this host")
+
+
+class NixHost:
+    """See `services.executor.host.Host`."""
+
+    def __init__(self, settings: ExecutorSettings) -> None:
+        self._settings = settings
+        self._nix = Nix(settings.state_dir, kit_of(settings))
+        self._probe = Probe(settings.state_dir)
+        programs = HostPrograms(
+            state_dir=settings.state_dir, first_uid=settings.qemu_uids.first, uids=settings.qemu_uids.count
+        )
+        self._runners: Mapping[str, QemuRunner | ProcessRunner] = {
+            "microvm": QemuRunner(programs),
+            "process": ProcessRunner(programs),
+        }
+        self.probed = Probed(backends=(), kvm=_UNPROBED, versions={})
+
+    def find_out(self) -> Probed:
+        """Try every configured backend; what does not work is left out, and logged with its reason."""
+        versions = {"agentplane": __version__, "kernel": platform.release(), **_version_of_nix()}
+        kvm, backends = _UNPROBED, []
+        for backend in self._settings.backends:
+            try:
+                if backend == "microvm":
+                    versions["qemu"] = self._probe.qemu_version()
+                    kvm = self._probe.kvm(self._nix.build_probe())
+                else:
+                    _try_sandbox()
+                backends.append(backend)
+            except AgentplaneError as exc:
+                log.warning("backend is not usable", backend=backend, code=exc.code, reason=str(exc), hint=exc.hint)
+        self.probed = Probed(backends=tuple(backends), kvm=kvm, versions=versions)
+        return self.probed
+
+    def prepare(self, assignment: Assignment) -> Prepared:
+        """See `Host.prepare`."""
+        for pinned in (assignment.pins.source, *(item.tree for item in assignment.pins.inputs)):
+            self._nix.fetch(pinned)
+        if assignment.backend == "process":
+            return Prepared(
+                spec=self._process(assignment),
+                guest=None,
+                inputs=tuple(InputImage(name=item.name, image=item.tree) for item in assignment.pins.inputs),
+                accelerator="none",
+            )
+        spec = self._guest(assignment)
+        kernel = parse_guest(Path(spec.path).read_bytes()).kernel
+        return Prepared(
+            spec=spec,
+            guest=GuestPin(spec=spec, kernel=kernel, qemu=self.probed.versions.get("qemu", "unknown")),
+            inputs=tuple(
+                InputImage(name=item.name, image=self._nix.build_input_image(item.name, item.tree))
+                for item in assignment.pins.inputs
+            ),
+            accelerator="kvm" if self.probed.kvm.usable else "tcg",
+        )
+
+    def launch(self, backend: str, plan: Plan, secrets: dict[str, bytes]) -> Execution:
+        """See `Host.launch`."""
+        runner = self._runners.get(backend)
+        if runner is None:
+            raise Broken(f"this executor has no backend {backend!r}", code="host.backend")
+        return runner.launch(plan, secrets)
+
+    def adopt(self, plan: Plan) -> Execution | Ending | None:
+        """See `Host.adopt`."""
+        try:
+            return launches.adopt(launches.launch_directory(plan.run_dir, plan.attempt))
+        except NotFound:
+            return None
+
+    def _process(self, assignment: Assignment) -> StorePath:
+        pins = assignment.pins
+        return self._nix.build_process(pins.source, _bundle_name(assignment), pins.module, pins.smoke)
+
+    def _guest(self, assignment: Assignment) -> StorePath:
+        """The guest to run; for a replay the very one that ran, as it is here or as it is built again."""
+        pinned = assignment.replay_guest.spec if assignment.replay_guest else None
+        if pinned is not None:
+            with contextlib.suppress(NotFound):
+                self._nix.fetch(pinned)
+                return pinned
+        pins = assignment.pins
+        built = self._nix.build_guest(pins.source, _bundle_name(assignment), pins.module, pins.smoke)
+        if pinned is not None and built != pinned:
+            raise Broken(
+                f"the pinned guest {pinned.path} ({pinned.nar_hash}) is not here, and building it again gives "
+                f"{built.path} ({built.nar_hash})",
+                code="nix.not-reproduced",
+                hint="copy the pinned guest from the executor that ran it (nix copy), or replay there",
+            )
+        return built
+
+
+def kit_of(settings: ExecutorSettings) -> Kit:
+    """The configured guest kit. Raises Broken: `kit.missing`, `kit.kernel`."""
+    if settings.kernel_deb is None:
+        chosen = {"AGENTPLANE_VM_KIT": str(settings.vm_kit)}
+        return find_kit(settings.state_dir, {**chosen, "NIX_PATH": os.environ.get("NIX_PATH", "")})
+    try:
+        with settings.kernel_deb.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as exc:
+        raise Broken(f"cannot be read: {exc.strerror}", code="kit.kernel", where=str(settings.kernel_deb)) from exc
+    return Kit(root=settings.vm_kit, kernel_deb=settings.kernel_deb, kernel_sha256=digest)
+
+
+def stop_builds() -> None:
+    """End this process's own short-lived children (Nix, in our session); shims have sessions of their own."""
+    own_session = os.getsid(0)
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        with contextlib.suppress(OSError, ValueError):
+            parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            if parent == os.getpid() and os.getsid(int(entry.name)) == own_session:
+                os.kill(int(entry.name), signal.SIGTERM)
+
+
+def _bundle_name(assignment: Assignment) -> str:
+    return assignment.pins.bundle.partition("@")[0]
+
+
+def _version_of_nix() -> dict[str, str]:
+    try:
+        return {"nix": run(["nix", "--version"], timeout_s=10).text.rpartition(" ")[2]}
+    except AgentplaneError as exc:
+        log.warning("Nix is not usable", code=exc.code, reason=str(exc))
+        return {}
+
+
+def _try_sandbox() -> None:
+    bubblewrap = program("bwrap")
+    argv = [bubblewrap, "--unshare-all", "--unshare-user", "--die-with-parent", "--ro-bind", "/", "/", "true"]
+    run(argv, timeout_s=10, code="host.sandbox", hint="are unprivileged user namespaces enabled here?")
