@@ -75,11 +75,8 @@ def placement(case: Case) -> str:
         if artifact.get("executor", chosen) != chosen:
             raise _wrong("placement", f"{chosen} was chosen, the artifact says {artifact['executor']}", number)
     receipt = case.find("PlacementReceipt")
-    if receipt is not None and (receipt["decision"]["scheduler"], receipt["decision"]["chosenSite"]) != (
-        decision,
-        chosen,
-    ):
-        raise _wrong("placement", "the receipt is not for the decision that was made")
+    if receipt is not None:
+        _check_receipt(case, receipt, decision)
     return str(chosen)
 
 
@@ -150,6 +147,14 @@ def _check_follows(before: Record, record: Record, number: int) -> None:
         return
     if link.run_previous != before.digest:
         raise _wrong("chain", "does not follow the statement before it", number)
+
+
+def _check_receipt(case: Case, receipt: dict[str, Any], decision: dict[str, Any]) -> None:
+    received = receipt["decision"]
+    if (received["scheduler"], received["chosenSite"]) != (decision, decision["chosenExecutor"]):
+        raise _wrong("placement", "the receipt is not for the decision that was made")
+    if receipt["signedBy"] not in {record.key_id for record in case.executor_records}:
+        raise _wrong("placement", "the receipt names another key than the one that signed it")
 
 
 def _may_succeed(finished: RunFinished, bundle_document: dict[str, Any]) -> bool:

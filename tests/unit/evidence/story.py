@@ -114,7 +114,7 @@ def decision(executor: str = "exec-1") -> Document:
     )
 
 
-def receipt(of: Document) -> Document:
+def receipt(of: Document, key_id: str) -> Document:
     scheduled = {
         "chosenSite": of.artifact["chosenExecutor"],
         "backend": "microvm",
@@ -123,7 +123,7 @@ def receipt(of: Document) -> Document:
         "scheduler": of.artifact,
     }
     artifact = {"kind": "PlacementReceipt", "bundle": PINS.bundle, "decision": scheduled}
-    return Document(artifact={**artifact, "signedBy": "0" * 64, "createdAt": time(2)})
+    return Document(artifact={**artifact, "signedBy": key_id, "createdAt": time(2)})
 
 
 Edit = Callable[[dict[str, Any]], dict[str, Any]]
@@ -189,7 +189,7 @@ class Story:
             bundle_path="/bundles/hello",
         )
         finished = self.finished
-        yield receipt(self.decided)
+        yield receipt(self.decided, self.executor.key_id)
         if self.expected is not None:
             finished = replace(finished, replay=compare(self.expected, finished))
             yield postcondition_artifact(facts, self.expected, finished, captured_at=time(4))

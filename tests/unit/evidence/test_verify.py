@@ -136,6 +136,7 @@ SIGNED_DEFECTS: dict[str, tuple[Story, set[str]]] = {
     "ran although invalid": (spoil("ValidationArtifact", valid=False), {"placement"}),
     "another executor was chosen": (Story(decided=decision("exec-2")), {"placement"}),
     "artifact names another executor": (spoil("RunArtifact", executor="exec-2"), {"placement"}),
+    "receipt of another key": (spoil("PlacementReceipt", signedBy="UNSET"), {"placement"}),
     "receipt for another decision": (
         Story(edits={"PlacementReceipt": lambda a: {**a, "decision": {**a["decision"], "chosenSite": "exec-2"}}}),
         {"placement"},

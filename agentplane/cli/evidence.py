@@ -1,0 +1,148 @@
+"""`agentplane evidence show|export|verify`: what was signed about a run, for people, for keeps, for strangers."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from agentplane.cli import context as contexts
+from agentplane.cli import render
+from agentplane.cli.get import ask, builtins
+from agentplane.errors import AgentplaneError, Refused
+
+if TYPE_CHECKING:
+    from agentplane.evidence.keys import TrustedKeys
+    from agentplane.evidence.record import Record
+    from agentplane.evidence.verify import VerifyReport
+    from agentplane.projections.evidence import EvidenceRow
+    from agentplane.projections.run_view import RunView
+    from agentplane.queries.client import QueryClient
+
+_KEYS_HELP = "Public keys to trust: control.pub and executors/<name>.pub [default: those of this agentplane]"
+_Keys = click.Path(path_type=Path, exists=True, file_okay=False)
+
+
+@click.group()
+def evidence() -> None:
+    """The signed evidence of a run: show it, export it, verify an export offline."""
+
+
+@evidence.command()
+@click.argument("run", metavar="RUN")
+@click.option("--keys", type=_Keys, help=_KEYS_HELP)
+@render.output_option
+@click.pass_context
+def show(ctx: click.Context, run: str, keys: Path | None, output: str) -> int:
+    """List every statement about RUN, who signed it and whether the signature is good; exit status 7 if one is not."""
+    trusted = _trusted(ctx, keys)
+    rows: tuple[EvidenceRow, ...] = ask(ctx, lambda client: _evidence(client, run))[1]
+    signed = [(row, _signature(row, trusted)) for row in rows]
+    answer = [{**builtins(row), "signature": signature} for row, signature in signed]
+    lines = [
+        (number, row.kind, row.source, row.index or "-", row.epoch, row.digest[:23], signature, _note(row))
+        for number, (row, signature) in enumerate(signed, start=1)
+    ]
+    headers = ["#", "kind", "signed by", "record", "epoch", "digest", "signature", ""]
+    render.emit(answer, output, lambda: render.table(headers, lines, empty="no evidence yet"))
+    return 0 if all(signature == "good" for _, signature in signed) else 7
+
+
+@evidence.command()
+@click.argument("run", metavar="RUN")
+@click.option("--to", "target", type=click.Path(path_type=Path), required=True, help="A new directory.")
+@click.option(
+    "--artifacts",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Where RUN's artifact files are, when they are not where the executor left them.",
+)
+@click.option("--keys", type=_Keys, help=_KEYS_HELP)
+@render.output_option
+@click.pass_context
+def export(  # noqa: PLR0917 - one parameter per option
+    ctx: click.Context, run: str, target: Path, artifacts: Path | None, keys: Path | None, output: str
+) -> int:
+    """Write all that a stranger needs to verify RUN into a new directory."""
+    from agentplane.evidence.export import select_attempt
+    from agentplane.evidence.export_file import open_within, write_export
+
+    trusted = _trusted(ctx, keys)
+    view, rows, bundle = ask(ctx, lambda client: _all_of(client, run))
+    records = select_attempt([_opened(row, trusted) for row in rows if not row.fenced])
+    directory = artifacts or Path(view.out_dir or "")
+    files = write_export(target, records, bundle, trusted, open_within(directory))
+    answer = {"run": view.name, "directory": str(target), "files": files, "statements": len(records)}
+    render.emit(answer, output, lambda: click.echo(str(target)))
+    render.say(f"{len(records)} statements, {files} files; verify them: agentplane evidence verify {target}")
+    return 0
+
+
+@evidence.command()
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--keys", type=_Keys, help=_KEYS_HELP)
+@render.output_option
+@click.pass_context
+def verify(ctx: click.Context, path: Path, keys: Path | None, output: str) -> int:
+    """Verify the export at PATH offline, step by step; exit status 1 when anything in it is not as it was signed."""
+    from agentplane.clock import SystemClock
+    from agentplane.evidence.export_file import read_export
+    from agentplane.evidence.verify import verify_export
+
+    trusted = _trusted(ctx, keys)
+    report = verify_export(read_export(path), trusted, SystemClock().now())
+    answer = {"verified": report.verified, "verdict": report.verdict, **builtins(report)}
+    render.emit(answer, output, lambda: _steps(report))
+    render.say(f"{path}: {report.verdict}", style="green" if report.verified else "red")
+    return 0 if report.verified else 1
+
+
+def _trusted(ctx: click.Context, keys: Path | None) -> "TrustedKeys":
+    from agentplane.evidence.edge import load_trusted_keys
+
+    if keys is not None:
+        return load_trusted_keys(keys)
+    try:
+        return load_trusted_keys(Path(contexts.load_context(contexts.state_dir(ctx)).trusted_keys_dir))
+    except Refused as error:
+        if error.code != "context.missing":
+            raise
+        hint = "--keys DIR with control.pub and executors/<name>.pub, from somebody you trust and not from the export"
+        raise Refused("no keys to trust", code="evidence.key.missing", hint=hint) from error
+
+
+async def _evidence(client: "QueryClient", run: str) -> "tuple[RunView, tuple[EvidenceRow, ...]]":
+    view = await client.run(run)
+    return view, tuple(await client.evidence(view.name))
+
+
+async def _all_of(client: "QueryClient", run: str) -> "tuple[RunView, tuple[EvidenceRow, ...], dict[str, Any]]":
+    view, rows = await _evidence(client, run)
+    # A run that was refused has no run.created: its bundle is the one that was asked for.
+    for type_name in ("run.created", "run.requested"):
+        page = await client.events(after=0, limit=1, kind="Run", name=view.name, type_glob=type_name)
+        for event in page.events:
+            return view, rows, event["data"]["bundle"]
+    raise Refused("the log has no bundle of this run", code="evidence.bundle", where=view.name)
+
+
+def _opened(row: "EvidenceRow", trusted: "TrustedKeys") -> "Record":
+    from agentplane.evidence.dsse import envelope_bytes
+    from agentplane.evidence.record import open_record
+
+    return open_record(envelope_bytes(row.envelope), trusted)
+
+
+def _signature(row: "EvidenceRow", trusted: "TrustedKeys") -> str:
+    try:
+        _opened(row, trusted)
+    except AgentplaneError as error:
+        return error.code
+    return "good"
+
+
+def _note(row: "EvidenceRow") -> str:
+    return "of a replaced attempt" if row.fenced else ""
+
+
+def _steps(report: "VerifyReport") -> None:
+    rows = [(step.number, step.name, step.status.value, step.detail) for step in report.steps]
+    render.table(["step", "", "", "what was seen"], rows, empty="")
