@@ -7,6 +7,7 @@ adopted at once. The table of stages, and what a crash in each costs, is in `run
 
 import asyncio
 import time
+from asyncio import sleep as pause
 from pathlib import Path
 from typing import Final
 
@@ -95,11 +96,11 @@ class Attempt:
                 await self._step()
             except Transient as exc:
                 log.warning("attempt waits", run=str(self._directory.key), code=exc.code, reason=str(exc))
-                await asyncio.sleep(exc.delay_s)
+                await pause(exc.delay_s)
             except AgentplaneError as exc:
                 # Its shim is only just starting or ending; or the host is broken, and goes on once it is repaired.
                 log.warning("attempt is tried again", run=str(self._directory.key), code=exc.code, reason=str(exc))
-                await asyncio.sleep(_RETRY_S)
+                await pause(_RETRY_S)
 
     async def _step(self) -> None:
         match self._record.stage:

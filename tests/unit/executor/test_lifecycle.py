@@ -1,0 +1,391 @@
+import hashlib
+import json
+import os
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agentplane.errors import Broken
+from agentplane.evidence.record import Record
+from agentplane.evidence.seal import read_seal
+from agentplane.runs.model import ArtifactFact, Expected, Resources
+from agentplane.runs.protocol import Assignment, Cancellation, HeartbeatReply
+from agentplane.runs.states import Outcome
+from services.executor import durable
+from services.executor.ledger import Ledger
+from services.executor.reconcile import Room
+from services.executor.runstate import RunKey, Stage
+from services.executor.statedir import AttemptDirectory
+from tests.unit.executor.samples import assignment, statements
+from tests.unit.executor.scripted import PIN, Crash, Daemon, ScriptedHost, ending
+
+ROOM = Room(accepting=True, slots=8, total=Resources(vcpus=8, memory_mib=8192, disk_mib=8192), keep_runs=9)
+KEY = RunKey("acme", "demo-1", 1)
+REPORT = {"report.json": b'{"ok":true}', "sub/notes.txt": b"hi"}
+COMPLETE = ["PlacementReceipt", "RunStarted", "RunArtifact", "ReplayArtifact", "RunFinished", "RunSeal"]
+
+
+def reply(*assignments: Assignment, cancel: tuple[Cancellation, ...] = ()) -> HeartbeatReply:
+    return HeartbeatReply(
+        accepted=True, message="", assignments=assignments, cancellations=cancel, committed_index=0, heartbeat_seconds=5
+    )
+
+
+Start = Callable[..., Daemon]
+
+
+@pytest.fixture
+async def start(tmp_path: Path) -> AsyncIterator[Start]:
+    """Starts executors on one state directory; ends what is left of them."""
+    daemons: list[Daemon] = []
+    hosts: list[ScriptedHost] = []
+
+    def make(host: ScriptedHost) -> Daemon:
+        daemons.append(Daemon(tmp_path / "state", host))
+        hosts.append(host)
+        return daemons[-1]
+
+    yield make
+    await daemons[-1].stop()
+    for host in {id(host): host for host in hosts}.values():
+        host.dispose()
+
+
+def stage(daemon: Daemon, key: RunKey = KEY) -> Stage:
+    return daemon.state.attempt(key).load().stage
+
+
+async def run_to_seal(daemon: Daemon, work: Assignment) -> list[Record]:
+    daemon.attempts.apply(reply(work), ROOM)
+    key = RunKey(work.tenant, work.run, work.epoch)
+    await daemon.until(lambda: stage(daemon, key) is Stage.SEALED)
+    return list(daemon.journal.attempt(key.tenant, key.run, key.epoch))
+
+
+def kinds(records: list[Record]) -> list[str]:
+    return [record.statement.kind for record in records]
+
+
+def artifact(records: list[Record], kind: str) -> dict[str, Any]:
+    (found,) = (record.statement.predicate.artifact for record in records if record.statement.kind == kind)
+    return found
+
+
+def out_dir(daemon: Daemon) -> Path:
+    return daemon.state.attempt(KEY).out_dir("artifacts/demo")
+
+
+async def test_a_run_leaves_its_files_its_documents_and_a_seal_over_all_of_them(start: Start) -> None:
+    daemon = start(ScriptedHost(ending(), REPORT))
+    records = await run_to_seal(daemon, assignment())
+    assert kinds(records) == COMPLETE
+    names = {str(path.relative_to(out_dir(daemon))) for path in out_dir(daemon).rglob("*") if path.is_file()}
+    evidence = {"validation-artifact", "placement-decision", "placement-receipt", "run-artifact", "replay-artifact"}
+    assert names == {*REPORT, *(f"{name}.json" for name in evidence), "run-seal.json"}
+    seal = read_seal(artifact(records, "RunSeal"))
+    assert {fact.path for fact in seal.files} == names - {"run-seal.json"}
+    for fact in seal.files:
+        assert hashlib.sha256((out_dir(daemon) / fact.path).read_bytes()).hexdigest() == fact.sha256
+    assert [line.kind for line in seal.statements] == ["ValidationArtifact", "PlacementDecision", *COMPLETE[:-1]]
+    finished = artifact(records, "RunFinished")
+    assert (finished["succeeded"], finished["outDir"]) == (True, str(out_dir(daemon)))
+    assert daemon.state.attempt(KEY).console.read_bytes() == b"hello from the guest\n"
+
+
+async def test_each_statement_names_the_one_before_it_from_controls_decision_on(start: Start) -> None:
+    records = await run_to_seal(start(ScriptedHost(ending())), assignment())
+    seal = read_seal(artifact(records, "RunSeal"))
+    chain = [line.digest for line in seal.statements]
+    assert [record.statement.predicate.chain.run_previous for record in records] == chain[1:]
+
+
+@pytest.mark.parametrize(("fail_on_timeout", "succeeded"), [(True, False), (False, True)])
+async def test_a_timeout_always_has_its_artifact_and_the_bundle_says_what_it_means(
+    start: Start, fail_on_timeout: bool, succeeded: bool
+) -> None:
+    work = assignment(fail_on_timeout=fail_on_timeout)
+    records = await run_to_seal(start(ScriptedHost(ending(Outcome.TIMEOUT, -1))), work)
+    assert artifact(records, "TimeoutArtifact")["maxRunSeconds"] == 30
+    assert artifact(records, "RunFinished")["succeeded"] is succeeded
+    assert artifact(records, "RunArtifact")["status"] == ("success" if succeeded else "failure")
+
+
+async def test_a_guest_that_exits_3_is_a_fact(start: Start) -> None:
+    records = await run_to_seal(start(ScriptedHost(ending(exit_code=3))), assignment())
+    finished = artifact(records, "RunFinished")
+    assert (finished["outcome"], finished["exitCode"], finished["succeeded"]) == ("exited", 3, False)
+
+
+@pytest.mark.parametrize("name", ["run-artifact.json", "run-seal.json", "../escape", "/etc/passwd"])
+async def test_a_guest_that_passes_for_evidence_or_escapes_is_refused_whole(start: Start, name: str) -> None:
+    daemon = start(ScriptedHost(ending(), {**REPORT, name: b"{}"}))
+    records = await run_to_seal(daemon, assignment())
+    finished = artifact(records, "RunFinished")
+    assert (finished["outcome"], finished["artifacts"], finished["succeeded"]) == ("result-refused", [], False)
+    assert not (out_dir(daemon) / "report.json").exists()
+    assert json.loads((out_dir(daemon) / "run-artifact.json").read_text())["status"] == "failure"
+
+
+async def test_a_build_failure_is_reported_with_the_builders_words_and_nothing_is_started(start: Start) -> None:
+    host = ScriptedHost(ending())
+    host.refusal = Broken("nix-build ended with status 1\nerror: boom", code="nix.build-failed")
+    records = await run_to_seal(start(host), assignment())
+    assert "RunStarted" not in kinds(records)
+    finished = artifact(records, "RunFinished")
+    assert finished["outcome"] == "build-failed"
+    assert "boom" in finished["message"]
+    assert host.launches == []
+
+
+async def test_a_forged_assignment_never_runs_and_is_reported(start: Start) -> None:
+    host = ScriptedHost(ending())
+    records = await run_to_seal(start(host), assignment(signed=statements(executor="exec-2")))
+    assert host.launches == []
+    assert "RunStarted" not in kinds(records)
+    finished = artifact(records, "RunFinished")
+    assert (finished["outcome"], finished["succeeded"]) == ("host-failed", False)
+    assert finished["message"].startswith("assignment.executor")
+
+
+async def test_an_assignment_that_cannot_even_be_reported_ends_quietly(start: Start) -> None:
+    host = ScriptedHost(ending())
+    daemon = start(host)
+    assert await run_to_seal(daemon, assignment(bundle_digest="nonsense")) == []
+    assert host.launches == []
+    assert daemon.state.attempt(KEY).load().seal_index == 0
+
+
+async def test_a_missing_secret_ends_the_run_before_its_guest_and_names_it(start: Start) -> None:
+    host = ScriptedHost(ending())
+    work = assignment(secrets=("TOKEN_FILE",), secret_ref_root="secrets://user")
+    finished = artifact(await run_to_seal(start(host), work), "RunFinished")
+    assert finished["outcome"] == "host-failed"
+    assert "secrets://user/TOKEN_FILE" in finished["message"]
+
+
+async def test_a_secret_reaches_the_runner_and_no_file_of_the_run(start: Start, tmp_path: Path) -> None:
+    secret = tmp_path / "state" / "secrets" / "user" / "TOKEN_FILE"
+    secret.parent.mkdir(parents=True)
+    secret.write_bytes(b"very-secret-value")
+    secret.chmod(0o600)
+    host = ScriptedHost(ending(), REPORT)
+    daemon = start(host)
+    await run_to_seal(daemon, assignment(secrets=("TOKEN_FILE",), secret_ref_root="secrets://user"))
+    assert host.launches[0][1] == {"TOKEN_FILE": b"very-secret-value"}
+    written = [path for part in ("runs", "journal") for path in (daemon.state.path / part).rglob("*") if path.is_file()]
+    assert written
+    assert not any(b"very-secret-value" in path.read_bytes() for path in written)
+
+
+async def test_a_guest_that_never_began_is_launched_once_more_under_the_same_epoch(start: Start) -> None:
+    host = ScriptedHost(ending(), REPORT)
+    stalled = ending(Outcome.HOST_FAILED, -1, started=False, stalled=True)
+    host.retries = [stalled]
+    records = await run_to_seal(start(host), assignment())
+    assert [plan.attempt for plan, _ in host.launches] == [1, 2]
+    assert artifact(records, "RunFinished")["succeeded"] is True
+
+
+async def test_it_is_not_launched_a_third_time(start: Start) -> None:
+    host = ScriptedHost(ending(Outcome.HOST_FAILED, -1, started=False, stalled=True))
+    records = await run_to_seal(start(host), assignment())
+    assert len(host.launches) == 2
+    assert artifact(records, "RunFinished")["outcome"] == "host-failed"
+
+
+async def test_a_cancelled_guest_is_stopped_and_reported(start: Start) -> None:
+    host = ScriptedHost(None)
+    daemon = start(host)
+    daemon.attempts.apply(reply(assignment()), ROOM)
+    await daemon.until(lambda: bool(host.running))
+    stop = Cancellation(run="demo-1", tenant="acme", epoch=1, reason="a person asked")
+    daemon.attempts.apply(reply(cancel=(stop,)), ROOM)
+    await daemon.until(lambda: stage(daemon) is Stage.SEALED)
+    finished = artifact(list(daemon.journal.read()), "RunFinished")
+    assert (finished["outcome"], finished["message"]) == ("cancelled", "a person asked")
+
+
+async def test_a_lease_that_control_names_no_more_is_fenced_and_still_reported(start: Start) -> None:
+    host = ScriptedHost(None)
+    daemon = start(host)
+    daemon.attempts.apply(reply(assignment()), ROOM)
+    await daemon.until(lambda: bool(host.running))
+    (execution,) = host.running.values()
+    assert daemon.attempts.apply(reply(), ROOM) is True
+    assert execution.killed is None
+    daemon.attempts.apply(reply(), ROOM)
+    await daemon.until(lambda: stage(daemon) is Stage.SEALED)
+    assert str(execution.killed).startswith("fenced")
+    assert kinds(list(daemon.journal.read()))[-2:] == ["RunFinished", "RunSeal"]
+
+
+async def test_a_replay_that_matches_says_so(start: Start) -> None:
+    facts = tuple(
+        ArtifactFact(path=path, sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data))
+        for path, data in sorted(REPORT.items())
+    )
+    expected = Expected(run="demo-0", outcome=Outcome.EXITED, exit_code=0, artifacts=facts)
+    work = assignment(replay_guest=PIN, expected=expected)
+    records = await run_to_seal(start(ScriptedHost(ending(), REPORT)), work)
+    assert artifact(records, "PostconditionArtifact")["comparisonResult"] == "MATCH"
+    assert "DivergenceArtifact" not in kinds(records)
+    assert artifact(records, "RunFinished")["replay"] == {"of": "demo-0", "match": True, "differences": []}
+
+
+async def test_a_replay_that_differs_names_what(start: Start) -> None:
+    expected = Expected(run="demo-0", outcome=Outcome.EXITED, exit_code=0, artifacts=())
+    work = assignment(replay_guest=PIN, expected=expected)
+    records = await run_to_seal(start(ScriptedHost(ending(exit_code=3))), work)
+    assert artifact(records, "DivergenceArtifact")["divergenceClass"] == "EXECUTION_FAILURE"
+    assert artifact(records, "RunFinished")["replay"]["differences"] == ["exit code: 0 became 3"]
+
+
+# --- crashes -------------------------------------------------------------------------------------------------------
+
+
+def summary(records: list[Record]) -> list[dict[str, Any]]:
+    """What was claimed, without the one thing that depends on how long something took."""
+    claims = []
+    for record in records:
+        claim = dict(record.statement.predicate.artifact)
+        claim.pop("timingsMs", None)
+        if record.statement.kind == "RunSeal":
+            claim["statements"] = [line["kind"] for line in claim["statements"]]
+        claims.append(claim)
+    return claims
+
+
+async def undisturbed(tmp_path: Path) -> list[dict[str, Any]]:
+    host = ScriptedHost(ending(), REPORT)
+    daemon = Daemon(tmp_path / "state", host)
+    records = await run_to_seal(daemon, assignment())
+    await daemon.stop()
+    host.dispose()
+    (tmp_path / "state").rename(tmp_path / "undisturbed")
+    return summary(records)
+
+
+def crash_after(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, count: int) -> None:
+    """The process dies right after the `count`-th call of a method has done its work."""
+    original = getattr(owner, name)
+    calls = 0
+
+    def dying(*args: Any, **kwargs: Any) -> Any:
+        nonlocal calls
+        result = original(*args, **kwargs)
+        calls += 1
+        if calls == count:
+            raise Crash
+        return result
+
+    monkeypatch.setattr(owner, name, dying)
+
+
+def crash_before(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, count: int) -> None:
+    """The process dies just before the `count`-th call of a method does anything."""
+    original = getattr(owner, name)
+    calls = 0
+
+    def dying(*args: Any, **kwargs: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == count:
+            raise Crash
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(owner, name, dying)
+
+
+POINTS = [
+    *[(crash, AttemptDirectory, "save", number) for crash in (crash_before, crash_after) for number in range(2, 7)],
+    *[(crash, Ledger, "_issue", number) for crash in (crash_before, crash_after) for number in range(1, 7)],
+    *[(crash, durable, "write_file", number) for crash in (crash_before, crash_after) for number in (8, 10, 12, 14)],
+    (crash_before, ScriptedHost, "launch", 1),
+    (crash_after, ScriptedHost, "launch", 1),
+    (crash_after, ScriptedHost, "prepare", 1),
+]
+
+
+@pytest.mark.parametrize("point", POINTS)
+async def test_a_crash_at_any_point_changes_nothing_that_is_claimed_and_nothing_runs_twice(
+    start: Start,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    point: tuple[Callable[[pytest.MonkeyPatch, Any, str, int], None], Any, str, int],
+) -> None:
+    crash, owner, name, count = point
+    wanted = await undisturbed(tmp_path)
+    host = ScriptedHost(ending(), REPORT)
+    with monkeypatch.context() as patch:
+        crash(patch, owner, name, count)
+        daemon = start(host)
+        daemon.attempts.apply(reply(assignment()), ROOM)
+        await daemon.crashed()
+        daemon.kill()
+    again = start(host)
+    again.attempts.apply(None, ROOM)
+    again.attempts.apply(reply(assignment()), ROOM)
+    await again.until(lambda: stage(again) is Stage.SEALED)
+    assert summary(list(again.journal.attempt("acme", "demo-1", 1))) == wanted
+    assert len(host.launches) == 1
+    names = {path.name for path in out_dir(again).iterdir()}
+    assert "run-seal.json" in names
+    assert not any(file.startswith(".") for file in names)
+
+
+async def test_a_running_guest_is_adopted_before_control_is_heard(start: Start) -> None:
+    host = ScriptedHost(None, REPORT)
+    first = start(host)
+    first.attempts.apply(reply(assignment()), ROOM)
+    await first.until(lambda: bool(host.running))
+    await first.stop()
+    (execution,) = host.running.values()
+    assert execution.killed is None
+    second = start(host)
+    second.attempts.apply(None, ROOM)
+    execution.end(ending())
+    await second.until(lambda: stage(second) is Stage.SEALED)
+    assert len(host.launches) == 1
+
+
+async def test_what_was_not_launched_before_a_restart_waits_for_controls_word(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = ScriptedHost(ending())
+    with monkeypatch.context() as patch:
+        crash_before(patch, ScriptedHost, "launch", 1)
+        first = start(host)
+        first.attempts.apply(reply(assignment()), ROOM)
+        await first.crashed()
+        first.kill()
+    second = start(host)
+    second.attempts.apply(None, ROOM)
+    for _ in range(2):  # control has given the run away meanwhile
+        second.attempts.apply(reply(), ROOM)
+    await second.until(lambda: stage(second) is Stage.SEALED)
+    assert host.launches == []
+    assert artifact(list(second.journal.read()), "RunFinished")["outcome"] == "cancelled"
+
+
+async def test_a_full_disk_only_delays(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    host = ScriptedHost(ending(), REPORT)
+    daemon = start(host)
+    real, failures = os.fsync, 0
+
+    def full(descriptor: int) -> None:
+        nonlocal failures
+        failures += 1
+        if 8 <= failures <= 12:
+            raise OSError(28, "No space left on device")
+        real(descriptor)
+
+    async def no_pause(seconds: float) -> None:
+        del seconds
+
+    monkeypatch.setattr(os, "fsync", full)
+    monkeypatch.setattr("services.executor.lifecycle.pause", no_pause)
+    records = await run_to_seal(daemon, assignment())
+    assert failures > 12
+    assert kinds(records) == COMPLETE
