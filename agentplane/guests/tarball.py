@@ -118,11 +118,11 @@ def _long_name(archive: BinaryIO, size: int, *, already: bool, limits: TarLimits
 def _entry(header: bytes, long_name: bytes | None, offset: int, size: int, limits: TarLimits) -> Entry | None:
     raw = long_name if long_name is not None else _short_name(header)
     raw = raw.split(b"\0", 1)[0]
-    path = _path(raw, limits)
     kind = header[156:157]
     directory = kind == b"5"
     if kind not in {b"0", b"\0", b"5"}:
-        raise _refuse(f"{path!r} is {_KINDS.get(kind, f'of type {kind!r}')}")
+        raise _refuse(f"{_shown(raw)} is {_KINDS.get(kind, f'of type {kind!r}')}")
+    path = _path(raw, limits)
     if directory and size:
         raise _refuse(f"the directory {path!r} has contents of its own")
     if not directory and (path == "." or raw.endswith(b"/")):
