@@ -1,5 +1,7 @@
 """One run from wish to end, told as stories: state and input in, facts out."""
 
+import uuid
+
 import pytest
 
 from agentplane.controllers.decision import NOTHING, TOO_EARLY
@@ -38,7 +40,7 @@ def test_every_event_of_a_run_is_caused_by_one_before_it() -> None:
     executor = world.executors["exec-1"]
     world.report(executor.started(told))
     world.report(executor.finished(told))
-    ids = {stored.event.id: stored.sequence for stored in world.log.events}
+    ids: dict[uuid.UUID, int] = {stored.event.id: stored.sequence for stored in world.log.events}
     for stored in world.log.events:
         if stored.event.stream.kind == "Run" and stored.event.type != "run.requested":
             assert stored.event.causation_id is not None

@@ -1,0 +1,170 @@
+"""The control daemon on a real PostgreSQL and nats-server; executor and person only talk NATS."""
+
+import asyncio
+import json
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from agentplane.bus import subjects
+from agentplane.bus.nats import NatsBus
+from agentplane.daemon.config import check_settings
+from agentplane.daemon.lifecycle import Lifecycle
+from agentplane.events import cloudevents
+from agentplane.events.model import Event, StoredEvent
+from agentplane.evidence.keys import public_pem
+from agentplane.intents.runs import request_run, run_stream
+from agentplane.runs.protocol import Assignment, HeartbeatReply
+from agentplane.store.postgres import PostgresEventStore
+from agentplane.store.roles import APPEND, READ
+from services.control.app import run
+from services.control.config import ControlSettings
+from tests.nats_server import NatsServer, nats_server
+from tests.postgres import Database
+from tests.scenario.world import TENANT, Executor, signer_for, wish
+
+__all__ = ["nats_server"]
+
+INVENTORY = {"executors": [{"name": "exec-1", "sshRef": "here", "caps": {"os": "linux", "arch": "x86_64"}}]}
+
+
+def settings(database: Database, server: NatsServer, where: Path) -> ControlSettings:
+    control, executor = signer_for("control"), signer_for("executor/exec-1")
+    (where / "executors").mkdir()
+    raw = control._private_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (where / "control.key").write_bytes(raw)
+    (where / "control.key").chmod(0o600)
+    (where / "control.pub").write_bytes(public_pem(control.public_key))
+    (where / "executors/exec-1.pub").write_bytes(public_pem(executor.public_key))
+    (where / "inventory.json").write_text(json.dumps(INVENTORY))
+    document = {
+        "nats": {"servers": [server.url], "nkey_seed_file": str(server.seed("control"))},
+        "postgres": {"conninfo": database.conninfo(APPEND)},
+        "signing_key_file": str(where / "control.key"),
+        "executor_keys_dir": str(where),
+        "inventory_file": str(where / "inventory.json"),
+        "tenants": [TENANT],
+    }
+    return check_settings(document, ControlSettings, origin="test")
+
+
+@asynccontextmanager
+async def daemon(config: ControlSettings) -> AsyncIterator[Lifecycle]:
+    lifecycle = Lifecycle()
+    serving = asyncio.create_task(run(config, lifecycle))
+    try:
+        yield lifecycle
+    finally:
+        lifecycle.stop("test over")
+        await serving
+        await lifecycle.close()
+        assert lifecycle.failure is None
+
+
+class Host:
+    """An executor that only talks NATS."""
+
+    def __init__(self, bus: NatsBus) -> None:
+        self.bus = bus
+        self.executor = Executor("exec-1")
+        self.wakes = bus.subscribe(subjects.wake("exec-1"))
+
+    async def beat(self) -> HeartbeatReply:
+        data = msgspec.json.encode(self.executor.heartbeat())
+        return msgspec.json.decode(
+            await self.bus.request(subjects.heartbeat("exec-1"), data, timeout_s=5), type=HeartbeatReply
+        )
+
+    async def first_beat(self) -> HeartbeatReply:
+        """Until control answers."""
+        from agentplane.errors import Transient
+
+        while True:
+            try:
+                return await self.beat()
+            except Transient:
+                await asyncio.sleep(0.02)
+
+    async def report(self, data: bytes) -> None:
+        await self.bus.publish(subjects.report("exec-1"), data, message_id=str(uuid.uuid4()))
+
+    async def told(self, name: str) -> Assignment:
+        """The assignment, as soon as control wakes us for it."""
+        async for _ in self.wakes:
+            for assignment in (await self.beat()).assignments:
+                if assignment.run == name:
+                    return assignment
+        raise AssertionError
+
+
+def intent(document_number: int = 1) -> Event:
+    return request_run(
+        uuid.uuid5(uuid.NAMESPACE_URL, str(document_number)),
+        tenant=TENANT,
+        bundle_name="noop",
+        actor="user:alice",
+        now=datetime.now(UTC),
+        wish=wish(),
+    )
+
+
+async def publish(bus: NatsBus, event: Event, message_id: str | None = None) -> None:
+    subject = subjects.event_subject(TENANT, event.phase, "Run", event.type)
+    await bus.publish(subject, cloudevents.encode(event), message_id=message_id or str(event.id))
+
+
+async def until(facts: AsyncIterator[tuple[str, bytes]], name: str, type_: str) -> StoredEvent:
+    async for _, body in facts:
+        stored = cloudevents.decode_stored(body)
+        if (stored.event.stream.name, stored.event.type) == (name, type_):
+            return stored
+    raise AssertionError
+
+
+@pytest.fixture
+async def alice(nats_server: NatsServer) -> AsyncIterator[NatsBus]:
+    bus = await NatsBus.connect([nats_server.url], nkey_seed_file=nats_server.seed("alice"), name="alice")
+    yield bus
+    await bus.close()
+
+
+@pytest.fixture
+async def host(nats_server: NatsServer) -> AsyncIterator[Host]:
+    bus = await NatsBus.connect([nats_server.url], nkey_seed_file=nats_server.seed("exec-1"), name="exec-1")
+    yield Host(bus)
+    await bus.close()
+
+
+@pytest.mark.stack
+async def test_a_run_goes_from_the_wire_to_its_end(
+    database: Database, nats_server: NatsServer, tmp_path: Path, alice: NatsBus, host: Host
+) -> None:
+    async with daemon(settings(database, nats_server, tmp_path)):
+        facts = alice.subscribe(f"agentplane.{TENANT}.fact.>")
+        assert (await host.first_beat()).accepted
+        wanted = intent()
+        for message_id in ("a", "b"):  # twice: the server does not recognise the second one
+            await publish(alice, wanted, message_id)
+        told = await asyncio.wait_for(host.told(wanted.stream.name), 20)
+        await host.report(host.executor.started(told))
+        await host.report(host.executor.finished(told))
+        await asyncio.wait_for(until(facts, told.run, "run.finished"), 20)
+        assert (await host.beat()).committed_index == 2
+    async with await PostgresEventStore.open(database.conninfo(READ)) as store:
+        events = await store.read_stream(run_stream(TENANT, told.run))
+    assert [stored.event.type for stored in events] == [
+        "run.requested",
+        "run.created",
+        "run.queued",
+        "run.placed",
+        "run.evidence",
+        "run.started",
+        "run.evidence",
+        "run.finished",
+    ]
