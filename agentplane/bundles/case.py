@@ -29,7 +29,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     """One bundle before its rules."""
 
     value: dict[str, Any]
-    facts: tuple[FileFact, ...]
+    files: dict[str, FileFact]  # by path
     policy: Policy
 
     @property
@@ -66,7 +66,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
 
     def file(self, path: str) -> FileFact:
         """What the edge saw at a path of the bundle."""
-        return find(path, self.facts)
+        return find(path, self.files)
 
 
 def fail(code: str, path: Path, message: str, hint: str | None = None) -> Finding:

@@ -4,7 +4,7 @@
 else.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -72,14 +72,14 @@ def bundle_of(document: Document, facts: Sequence[FileFact]) -> Bundle:
         Refused: code `bundle.shape`; `validate` would have said more.
     """
     try:
-        return _read(document.value, facts)
+        return _read(document.value, {fact.path: fact for fact in facts})
     except (KeyError, TypeError, AttributeError, msgspec.ValidationError) as exc:
         raise Refused(
             "not a valid bundle", code="bundle.shape", where=document.origin, hint="Run agentplane validate."
         ) from exc
 
 
-def _read(value: dict[str, Any], facts: Sequence[FileFact]) -> Bundle:
+def _read(value: dict[str, Any], files: Mapping[str, FileFact]) -> Bundle:
     metadata, spec = value["metadata"], value["spec"]
     machine, policy, secrets = spec["vm"], spec["policy"], spec["secrets"]
     return Bundle(
@@ -88,8 +88,8 @@ def _read(value: dict[str, Any], facts: Sequence[FileFact]) -> Bundle:
         version=metadata["version"],
         lane=policy["lane"],
         backend_intent=machine["backendIntent"],
-        module=find(machine["modulePath"], facts).path,
-        smoke=find(spec["smoke"]["script"], facts).path,
+        module=find(machine["modulePath"], files).path,
+        smoke=find(spec["smoke"]["script"], files).path,
         out_dir=_present(out_dir(spec["artifacts"]["outDir"])),
         mounts=msgspec.convert(machine.get("mounts", []), tuple[Mount, ...]),
         network_mode=machine.get("network", {}).get("mode", "none"),

@@ -5,7 +5,7 @@ path is taken relative to the bundle's directory, and where nothing is there, wi
 """
 
 import posixpath
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from agentplane.runs.model import FileFact
@@ -37,13 +37,12 @@ def candidates(path: str) -> tuple[str, ...]:
     return (normal,)
 
 
-def find(path: str, facts: Iterable[FileFact]) -> FileFact:
+def find(path: str, files: Mapping[str, FileFact]) -> FileFact:
     """The file that a path of the bundle means: the first candidate that exists, else a fact that says "missing"."""
-    seen = {fact.path: fact for fact in facts}
     options = candidates(path)
     for option in options:
-        if option in seen and seen[option].type != "missing":
-            return seen[option]
+        if option in files and files[option].type != "missing":
+            return files[option]
     return FileFact(path=options[-1] if options else path, type="missing", executable=False, size_bytes=0)
 
 

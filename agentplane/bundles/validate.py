@@ -2,17 +2,16 @@
 
 Bullets of order:
 - identity first; a document that is no bundle gets no further findings, which could only mislead
-- rules of our own next, in the order of `rules.RULES`; within a rule, in the order of the document
-- the schema last: it says what no rule has said about the same place
+- rules of our own next, in the order of `rules.RULES`; of each, failures first, in the order of the document
+- the general ones last (numbers, unknown fields, schema): they say what no rule has said about the same place
 """
 
-from collections.abc import Iterable, Sequence
-from itertools import islice
+from collections.abc import Sequence
 from typing import Final
 
 from agentplane.bundles.case import Case
 from agentplane.bundles.findings import CheckResult, ValidationReport
-from agentplane.bundles.rules import IDENTITY, RULES, SCHEMA, Rule
+from agentplane.bundles.rules import GENERAL, IDENTITY, RULES, Rule
 from agentplane.bundles.rules.identity import NAME, VERSION, is_instant
 from agentplane.bundles.rules.policy import LANES_V0_2
 from agentplane.documents.findings import Finding, Severity, located
@@ -33,24 +32,31 @@ def validate(document: Document, facts: Sequence[FileFact], policy: Policy) -> V
         facts: of every path that `paths.wanted` names, and of everything in the directory that leads out of it.
         policy: the control plane's, or the default one for a first look.
     """
-    case = Case(value=document.value, facts=tuple(facts), policy=policy)
+    case = Case(value=document.value, files={fact.path: fact for fact in facts}, policy=policy)
     results = [(name, _ask(rule, case)) for name, rule in IDENTITY]
     if case.value.get("kind") == "Bundle":
         results += [(name, _ask(rule, case)) for name, rule in RULES]
         said = {finding.path for _, findings in results for finding in findings if finding.severity is Severity.FAIL}
-        results.append((SCHEMA[0], tuple(found for found in _ask(SCHEMA[1], case) if not _covered(found.path, said))))
+        results += [(name, _unsaid(_ask(rule, case), said)) for name, rule in GENERAL]
     positions = Positions(document)
     placed = [(name, tuple(located(finding, positions) for finding in findings)) for name, findings in results]
     return _report(document, case, placed)
 
 
 def _ask(rule: Rule, case: Case) -> tuple[Finding, ...]:
-    return tuple(islice(rule(case), _MAX_FINDINGS))
+    findings = sorted(rule(case), key=lambda finding: finding.severity is not Severity.FAIL)
+    if len(findings) > _MAX_FINDINGS:
+        return tuple(findings[:_MAX_FINDINGS])  # failures stay: they decide
+    return tuple(findings)
 
 
-def _covered(path: str, said: Iterable[str]) -> bool:
-    """Whether a rule has failed this very place, or the whole that it is in."""
-    return any(path == place or (place and path.startswith(place + "/")) for place in said)
+def _unsaid(findings: tuple[Finding, ...], said: set[str]) -> tuple[Finding, ...]:
+    """Without those about a place, or a part of one, that a rule has failed."""
+    return tuple(
+        finding
+        for finding in findings
+        if not any(finding.path == place or (place and finding.path.startswith(place + "/")) for place in said)
+    )
 
 
 def _report(document: Document, case: Case, results: Sequence[tuple[str, tuple[Finding, ...]]]) -> ValidationReport:

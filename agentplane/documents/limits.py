@@ -2,9 +2,10 @@
 
 import bisect
 import itertools
-from typing import Final
+import math
+from typing import Any, Final
 
-from agentplane.documents.model import Position
+from agentplane.documents.places import Position, pointer
 from agentplane.errors import Refused
 
 SIZE_BYTES: Final = 1 << 20
@@ -74,7 +75,7 @@ def duplicate_key(key: str, origin: str, position: Position) -> Refused:
     return refused("duplicate-key", f"key {key[:60]!r} is given twice", origin, position, hint=hint)
 
 
-def bad_number(text: str, origin: str, position: Position) -> Refused:
+def bad_number(text: str, origin: str, position: Position | None) -> Refused:
     """The refusal of a number without canonical bytes."""
     hint = "Write it as a string, or as an integer of at most 2^53 - 1."
     return refused("number", f"{text[:40]} is no number that JSON can carry exactly", origin, position, hint=hint)
@@ -99,3 +100,38 @@ def string_defect(text: str) -> str | None:
     if any("\ud800" <= character <= "\udfff" for character in text):
         return "half of a surrogate pair"
     return None
+
+
+def check_value(value: Any, origin: str) -> None:  # noqa: ANN401 - any JSON value
+    """Hold a value that came without a text to the parsers' limits. Never recurses: depth is what it looks for.
+
+    Raises:
+        Refused: `document.too-deep`, `document.number`, `document.string`; `where` ends in the JSON pointer.
+    """
+    pending: list[tuple[Any, tuple[str | int, ...]]] = [(value, ())]
+    while pending:
+        node, path = pending.pop()
+        if isinstance(node, dict | list):
+            if len(path) >= DEPTH:
+                raise refused("too-deep", f"nested deeper than {DEPTH} levels", origin, hint="Flatten the document.")
+            steps = node.items() if isinstance(node, dict) else enumerate(node)
+            pending += [(item, (*path, step)) for step, item in steps]
+            _check_keys(node, origin, path)
+        else:
+            _check_leaf(node, f"{origin}#{pointer(*path)}")
+
+
+def _check_keys(node: dict[str, Any] | list[Any], origin: str, path: tuple[str | int, ...]) -> None:
+    for key in node if isinstance(node, dict) else ():
+        if defect := string_defect(key):
+            raise bad_string(defect, f"{origin}#{pointer(*path)}", None)
+
+
+def _check_leaf(leaf: object, where: str) -> None:
+    if isinstance(leaf, str):
+        if defect := string_defect(leaf):
+            raise bad_string(defect, where, None)
+    elif isinstance(leaf, int | float) and (
+        abs(leaf) > SAFE_INTEGER if isinstance(leaf, int) else not math.isfinite(leaf)
+    ):
+        raise bad_number("it", where, None)

@@ -4,12 +4,10 @@ from typing import Any, Literal, Self
 
 import msgspec
 
+from agentplane.documents.limits import check_value
+from agentplane.documents.places import Position, pointer
 
-class Position(msgspec.Struct, frozen=True):
-    """A place in a text; both count from 1, columns in characters."""
-
-    line: int
-    column: int
+__all__ = ["Document", "Position", "pointer"]
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,15 +20,10 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, value: dict[str, Any], origin: str) -> Self:
-        """A document that arrived as data (in an intent), without its text."""
+        """A document that arrived as data (in an intent), without its text; held to what the parsers hold a text to.
+
+        Raises:
+            Refused: `document.too-deep`, `document.number` or `document.string`.
+        """
+        check_value(value, origin)
         return cls(value=value, origin=origin, syntax="data")
-
-
-def escape(segment: str) -> str:
-    """One segment of a JSON pointer (RFC 6901, section 3)."""
-    return segment.replace("~", "~0").replace("/", "~1")
-
-
-def pointer(*segments: str | int) -> str:
-    """The JSON pointer of a path: `pointer("spec", "mounts", 0)` is `/spec/mounts/0`; of nothing, the root `""`."""
-    return "".join(f"/{escape(str(segment))}" for segment in segments)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Final
 
+from agentplane.clock import rfc3339
 from agentplane.fleet.inventory import Health, architecture
 from agentplane.placement.model import Candidate, PlacementRequest, Reason, free, names
 from agentplane.policy import INTENTS
@@ -97,8 +98,9 @@ def _unreachable(candidate: Candidate, _request: PlacementRequest) -> Reasons:
     if seen is None or candidate.state.facts is None:
         yield Reason("unreachable", "no heartbeat yet", remedy)
     elif candidate.now - seen > limit:
-        age_s = int((candidate.now - seen).total_seconds())
-        yield Reason("unreachable", f"last heartbeat {age_s} s ago (limit {limit.seconds} s)", remedy)
+        # when, not how long ago: the words stay the same while nothing happens, and so does the run's waiting fact
+        words = f"last heartbeat at {rfc3339(seen)}, more than {candidate.policy.stale_after_s} s ago"
+        yield Reason("unreachable", words, remedy)
 
 
 def _draining(candidate: Candidate, _request: PlacementRequest) -> Reasons:

@@ -41,7 +41,10 @@ RULES: Final[tuple[tuple[str, Rule], ...]] = (
     ("trust", trust.trust),
     ("image-production", extensions.image_production),
     ("chronos-carrier", extensions.chronos_carrier),
+)
+# what these say of a place counts only where no rule above has failed it
+GENERAL: Final[tuple[tuple[str, Rule], ...]] = (
     ("numbers", fields.numbers),
     ("unknown-fields", fields.unknown),
+    ("schema", fields.schema),
 )
-SCHEMA: Final[tuple[str, Rule]] = ("schema", fields.schema)

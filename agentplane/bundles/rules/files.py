@@ -48,7 +48,7 @@ def _present(case: Case, what: str, path: Path, found: str) -> Findings:
 
 def tree(case: Case) -> Findings:
     """Nothing in the bundle's directory leads out of it, and there is nothing but files, directories and links."""
-    for fact in sorted(case.facts, key=lambda fact: fact.path):
+    for fact in sorted(case.files.values(), key=lambda fact: fact.path):
         if fact.type == "symlink":
             message = f"link {quote(fact.path)} leads out of the bundle, or nowhere"
             yield fail("files.symlink", (), message, "Put the file itself there, or a relative link within the bundle.")

@@ -15,13 +15,16 @@ _LOGIN_KEYS: Final = frozenset({"username", "katellopassword", "katellotoken"}) 
 
 def references(case: Case) -> Findings:
     """Required secrets are names, each once, below a `secrets://` root."""
-    names = case.items("spec", "secrets", "required")
+    names, seen = case.items("spec", "secrets", "required"), set[str]()
     for index, name in enumerate(names):
         path = ("spec", "secrets", "required", index)
-        if isinstance(name, str) and not ANY_SHAPE.search(name) and not _NAME.fullmatch(name):
+        if not isinstance(name, str) or ANY_SHAPE.search(name):
+            continue  # the schema's, and `inline`'s
+        if not _NAME.fullmatch(name):
             yield fail("secret.name", path, f"{quote(name)} is not a secret's name", "Letters, digits and . _ - only.")
-        elif name in names[:index]:
+        elif name in seen:
             yield fail("secret.twice", path, f"secret {quote(name)} is required twice", "Name it once.")
+        seen.add(name)
     yield from _root(case, needed=bool(names))
 
 
