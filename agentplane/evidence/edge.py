@@ -137,12 +137,14 @@ def _read_private(path: Path, credentials: Path | None) -> bytes:
                 "a symbolic link", code="evidence.key.link", where=str(path), hint="name the key file itself"
             ) from exc
         raise Refused(f"cannot be opened: {exc.strerror}", code="evidence.key.file", where=str(path)) from exc
-    with os.fdopen(descriptor, "rb") as file:
-        found = os.fstat(file.fileno())
+    try:
+        found = os.fstat(descriptor)
         _check_file(path, found)
         if credentials is None or path.parent != credentials or not _is_credential(found):
             _check_owner(path, found)
-        return file.read(_MAX_KEY_BYTES)
+        return os.read(descriptor, _MAX_KEY_BYTES)
+    finally:
+        os.close(descriptor)
 
 
 def _check_file(path: Path, found: os.stat_result) -> None:

@@ -152,6 +152,7 @@ class Story:
     def records(self) -> list[Record]:
         """Sign everything, in order."""
         self._signed: list[Record] = []
+        self._executor_head = self.executor_head
         self._control_head = self.control_head or control_journal(self.run.tenant, self.run.name)
         self._say(validation(valid=self.valid), control=True)
         if not self.valid:
@@ -210,7 +211,7 @@ class Story:
         kind = document.kind
         if kind in self.omit:
             return
-        head = self._control_head if control else self.executor_head
+        head = self._control_head if control else self._executor_head
         run_previous = self._signed[-1].digest if self._signed else None
         link = self.relink(kind, next_link(head, run_previous=run_previous))
         edit = self.edits.get(kind)
@@ -224,7 +225,7 @@ class Story:
         if control:
             self._control_head = after
         else:
-            self.executor_head = after
+            self._executor_head = after
 
 
 def forge(
