@@ -1,12 +1,13 @@
 """An event's canonical bytes: what is stored as `data`, and what tells a repeated event from a changed one. Pure.
 
-The bytes are RFC 8785. A type walk and orjson yield exactly these bytes for JSON without floats, with ASCII keys
-and integers within 2^53 - 1, ten times faster than the general algorithm; other keys take the general one.
+The bytes are RFC 8785. orjson yields exactly these bytes for JSON without floats, with ASCII keys and integers within
+2^53 - 1, fifty times faster than the general algorithm; other keys take the general one.
 """
 
 import hashlib
 from typing import Any, Final
 
+import msgspec
 import orjson
 
 from agentplane.canonical import canonical_bytes
@@ -15,6 +16,18 @@ from agentplane.events.model import Event
 
 MAX_DEPTH: Final = 64
 MAX_INTEGER: Final = 2**53 - 1
+
+
+class _FloatFound(Exception):
+    """A number with a fraction or an exponent."""
+
+
+def _no_floats(text: str) -> float:
+    raise _FloatFound(text)
+
+
+_PLAIN: Final = orjson.OPT_SORT_KEYS | orjson.OPT_STRICT_INTEGER
+_NO_FLOATS: Final = msgspec.json.Decoder(float_hook=_no_floats)
 
 
 def encode_data(data: dict[str, Any]) -> bytes:
@@ -26,11 +39,32 @@ def encode_data(data: dict[str, Any]) -> bytes:
     """
     if not isinstance(data, dict):
         raise _refusal("data", "must be a JSON object")
+    fast = _encode_plain(data)
+    if fast is not None:
+        return fast
     ascii_keys = _walk(data, "data", 0)
     try:
         return orjson.dumps(data, option=orjson.OPT_SORT_KEYS) if ascii_keys else canonical_bytes(data)
     except (orjson.JSONEncodeError, UnicodeEncodeError) as exc:
         raise _refusal("data", "has text that is not valid Unicode") from exc
+
+
+def _encode_plain(data: dict[str, Any]) -> bytes | None:
+    """The bytes when they are certainly canonical, by means that run in C; None: look closer.
+
+    Read back, they must equal the data and hold no float: so nothing was converted, and NaN did not become null.
+    ASCII keys sort alike as text and as UTF-16, and what has few brackets is not deep.
+    """
+    try:
+        encoded = orjson.dumps(data, option=_PLAIN)
+        plain = (
+            encoded.isascii()
+            and encoded.count(b"{") + encoded.count(b"[") <= MAX_DEPTH
+            and bool(_NO_FLOATS.decode(encoded) == data)
+        )
+    except (orjson.JSONEncodeError, msgspec.DecodeError, _FloatFound):
+        return None
+    return encoded if plain else None
 
 
 def body_digest(event: Event, data: bytes) -> bytes:
@@ -42,11 +76,11 @@ def body_digest(event: Event, data: bytes) -> bytes:
     stream = event.stream
     body = {
         "actor": event.actor,
-        "causation": None if event.causation_id is None else str(event.causation_id),
-        "correlation": str(event.correlation_id),
+        "causation": event.causation_id,
+        "correlation": event.correlation_id,
         "data": orjson.Fragment(data),
-        "id": str(event.id),
-        "phase": str(event.phase),
+        "id": event.id,
+        "phase": event.phase.value,
         "stream": [stream.tenant, stream.kind, stream.namespace, stream.name],
         "type": event.type,
         "typeversion": event.type_version,

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
+import jsonschema_rs
 import msgspec
 
 SHAPES: Final[dict[str, str]] = {
@@ -36,14 +37,15 @@ SECRET_KEY: Final = re.compile(
     r"(?:^|_)(?:password|passwd|passphrase|secret|secret_key|secret_access_key|private_key|api_?key|access_key"
     r"|auth_token|access_token|refresh_token|bearer_token|id_token|token|credential|credentials|client_secret)$"
 )
-# cheap words of which every rule above needs one: most events have none and are not searched further
+# Words of which every rule above needs one: most events have none and are not searched further. jsonschema-rs is the
+# one linear-time regular expression engine among our dependencies, a tenth of the cost of `re` for many alternatives.
 MARKERS: Final = (
-    *(b"private key", b"age-secret", b"ghp_", b"gho_", b"ghu_", b"ghs_", b"ghr_", b"github_pat_", b"glpat-", b"akia"),
-    *(b"asia", b"xox", b"aiza", b"sk-", b"k_live_", b"npm_", b".eyj", b"://", b"password", b"passwd", b"passphrase"),
-    *(b"secret", b"token", b"private", b"api_key", b"api-key", b"api.key", b"apikey", b"access_key", b"access-key"),
-    *(b"access.key", b"accesskey", b"credential"),
+    "private|age-secret|gh[pousr]_|github_pat_|glpat-|akia|asia|xox|aiza|sk-|k_live_|npm_|[.]eyj|://"
+    "|password|passwd|passphrase|secret|token|api.?key|access.?key|credential|s[uaonc][a-z2-7]{56}"
 )
-NATS_SEED: Final = re.compile(rb"S[UAONC][A-Z2-7]{56}")
+_MARKED: Final = jsonschema_rs.validator_for(
+    {"pattern": f"(?i){MARKERS}"}, pattern_options=jsonschema_rs.RegexOptions()
+)
 CAMEL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 HANDLE: Final = re.compile(r"secrets?://\S*|vault://\S*|sops://\S*|fd://\d+|\$\{?[A-Za-z_][A-Za-z0-9_]*\}?")
 REDACTED: Final = frozenset({"", "***", "redacted", "[redacted]", "<redacted>"})
@@ -69,8 +71,7 @@ def find_secrets(data: Any, path: str = "data") -> tuple[SecretFound, ...]:  # n
 
 def may_hold_secret(encoded: bytes) -> bool:
     """Whether JSON bytes need a closer look by `find_secrets`: never False where that would find something."""
-    lowered = encoded.lower()
-    return any(marker in lowered for marker in MARKERS) or NATS_SEED.search(encoded) is not None
+    return _MARKED.is_valid(encoded.decode())
 
 
 def is_secret_name(key: str) -> bool:

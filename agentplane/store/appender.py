@@ -98,6 +98,7 @@ class Appender:
                 await self._wake.wait()
                 self._wake.clear()
                 continue
+            await asyncio.sleep(0)  # callers that were just answered come back with their next call: one batch, not two
             batch = self._take()
             try:
                 await self._commit(batch)

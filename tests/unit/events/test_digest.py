@@ -82,3 +82,14 @@ def test_payloads_are_strict_and_come_back() -> None:
     with pytest.raises(Refused) as caught:
         payload(event, RunSuperseded)
     assert caught.value.code == "event.payload"
+
+
+@pytest.mark.parametrize("odd", [uuid.UUID(int=1), NOW, float("inf"), float("nan"), 1e3, (1, float("nan")), b"x"])
+def test_what_an_encoder_would_quietly_convert_is_refused(odd: object) -> None:
+    with pytest.raises(Refused) as caught:
+        encode_data({"a": [odd]})
+    assert str(caught.value.where).startswith("data.a[]")
+
+
+def test_keys_that_look_like_other_types_stay_text() -> None:
+    assert encode_data({"1": True, "1.5": 1, "-0": None}) == b'{"-0":null,"1":true,"1.5":1}'

@@ -1,0 +1,151 @@
+"""The tables of the read models, in schema `views`: one row per view, the whole document and what lists filter by.
+
+The projector owns and makes them: they are worth nothing but the time to fold them again. A reader sees the rows of
+the tenant that its transaction names (`agentplane.tenant`), by row-level security; executors belong to all.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final, LiteralString, NamedTuple
+
+import msgspec
+
+from agentplane.projections.engine import Key
+from agentplane.projections.evidence import EvidenceRow
+from agentplane.projections.run_view import RunView, summary_of
+
+REBUILD_SUFFIX: Final = "__rebuild"
+
+
+class Table(NamedTuple):
+    """Where a projection's views stand. `row` yields the values of all columns, `key` names the first of them."""
+
+    name: LiteralString
+    key: tuple[LiteralString, ...]
+    columns: tuple[tuple[LiteralString, LiteralString], ...]
+    row: Callable[[Any], tuple[object, ...]]
+    visible: LiteralString  # to a reader: the condition of the row-level security policy
+    indexes: tuple[LiteralString, ...] = ()
+
+
+_OWN: Final[LiteralString] = "tenant = current_setting('agentplane.tenant', true)"
+_TEXT: Final[LiteralString] = 'text COLLATE "C" NOT NULL'
+
+
+def _run_row(view: RunView) -> tuple[object, ...]:
+    summary = msgspec.json.encode(summary_of(view))
+    hot = (view.state.value, view.lane or "", view.executor or "", view.first_sequence, view.last_sequence)
+    return (view.tenant, view.name, *hot, summary, msgspec.json.encode(view))
+
+
+def _evidence_row(view: EvidenceRow) -> tuple[object, ...]:
+    return (view.tenant, view.run, f"{view.sequence:019d}", view.kind, msgspec.json.encode(view))
+
+
+TABLES: Final[dict[str, Table]] = {
+    "runs": Table(
+        name="runs",
+        key=("tenant", "name"),
+        columns=(
+            ("tenant", _TEXT),
+            ("name", _TEXT),
+            ("state", _TEXT),
+            ("lane", _TEXT),
+            ("executor", _TEXT),
+            ("first_sequence", "bigint NOT NULL"),
+            ("last_sequence", "bigint NOT NULL"),
+            ("summary", "bytea NOT NULL"),
+            ("document", "bytea NOT NULL"),
+        ),
+        row=_run_row,
+        visible=_OWN,
+        indexes=("tenant, first_sequence",),
+    ),
+    "executors": Table(
+        name="executors",
+        key=("tenant", "name"),
+        columns=(("tenant", _TEXT), ("name", _TEXT), ("document", "bytea NOT NULL")),
+        row=lambda view: (view.tenant, view.name, msgspec.json.encode(view)),
+        visible="true",
+    ),
+    "evidence": Table(
+        name="evidence",
+        key=("tenant", "run", "place"),
+        columns=(
+            ("tenant", _TEXT),
+            ("run", _TEXT),
+            ("place", _TEXT),  # the event's sequence, 19 digits
+            ("kind", _TEXT),
+            ("document", "bytea NOT NULL"),
+        ),
+        row=_evidence_row,
+        visible=_OWN,
+    ),
+}
+
+CHECKPOINTS: Final[LiteralString] = """
+    CREATE TABLE IF NOT EXISTS views.checkpoints (
+        projection      text        PRIMARY KEY,
+        version         integer     NOT NULL,
+        position        bigint      NOT NULL DEFAULT 0,
+        poison_sequence bigint,
+        poison_event    text,
+        reason          text,
+        rebuilt_at      timestamptz,
+        updated_at      timestamptz NOT NULL DEFAULT now()
+    )"""
+
+
+def create(table: Table, suffix: LiteralString = "") -> tuple[LiteralString, ...]:
+    """The statements that make a table, its indexes and its policy."""
+    name: LiteralString = "views." + table.name + suffix
+    columns: LiteralString = ", ".join([column + " " + kind for column, kind in table.columns])
+    keys: LiteralString = ", ".join(table.key)
+    return (
+        "CREATE TABLE " + name + " (" + columns + ", PRIMARY KEY (" + keys + "))",
+        *("CREATE INDEX ON " + name + " (" + index + ")" for index in table.indexes),
+        "ALTER TABLE " + name + " ENABLE ROW LEVEL SECURITY",
+        "CREATE POLICY readers ON " + name + " FOR SELECT TO agentplane_read USING (" + table.visible + ")",
+        "GRANT SELECT ON " + name + " TO agentplane_read",
+    )
+
+
+def select(table: Table, suffix: LiteralString = "") -> LiteralString:
+    """The documents of given keys, one text array per key column; the key columns come first."""
+    keys: LiteralString = ", ".join(table.key)
+    arrays: LiteralString = ", ".join(["%s::text[]" for _ in table.key])
+    name: LiteralString = "views." + table.name + suffix
+    return (
+        "SELECT " + keys + ", document FROM " + name + " "  # noqa: S608 - literals of this module only
+        "WHERE (" + keys + ") IN (SELECT * FROM unnest(" + arrays + "))"
+    )
+
+
+def upsert(table: Table, suffix: LiteralString = "") -> LiteralString:
+    """One row, new or changed."""
+    names: list[LiteralString] = [column for column, _ in table.columns]
+    values: LiteralString = ", ".join(["%b" for _ in names])
+    changes: LiteralString = ", ".join([name + " = excluded." + name for name in names if name not in table.key])
+    keys: LiteralString = ", ".join(table.key)
+    head: LiteralString = (
+        "INSERT INTO views." + table.name + suffix + " (" + ", ".join(names) + ") VALUES (" + values + ")"  # noqa: S608
+    )
+    return head + " ON CONFLICT (" + keys + ") DO UPDATE SET " + changes
+
+
+def fingerprint(table: Table, suffix: LiteralString = "") -> LiteralString:
+    """How many rows, and one SHA-256 over the SHA-256 of every row in key order."""
+    keys: LiteralString = ", ".join(["t." + key for key in table.key])
+    each: LiteralString = "sha256(convert_to(t::text, 'UTF8'))"
+    return (
+        "SELECT count(*), encode(sha256(coalesce(string_agg("
+        + each
+        + ", ''::bytea ORDER BY "
+        + keys
+        + "), '')), 'hex') "
+        "FROM views." + table.name + suffix + " t"
+    )
+
+
+def key_of(table: Table, row: tuple[Any, ...]) -> Key:
+    """The key in a row of `select`."""
+    return tuple(str(value) for value in row[: len(table.key)])
