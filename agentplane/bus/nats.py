@@ -58,6 +58,12 @@ class NatsBus:
         """Whether the server is there right now."""
         return bool(self._link.client.is_connected)
 
+    async def broken(self) -> None:
+        """Wait until the connection is gone for good. Returns after `close`; raises Transient when it was not ours."""
+        await self._link.closed.wait()
+        if not self._link.closing:
+            raise Transient("the bus closed the connection for good", code="bus.closed")
+
     def on_reconnect(self, callback: Callable[[], None]) -> None:
         """Call `callback` after every reconnect; the server may have been wiped meanwhile."""
         self._link.reconnected.add(callback)

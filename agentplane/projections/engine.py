@@ -15,6 +15,7 @@ from agentplane.projections import evidence, executors, runs
 from agentplane.projections.evidence import EvidenceRow
 from agentplane.projections.executors import ExecutorView
 from agentplane.projections.run_view import RunView
+from agentplane.projections.status import Poison
 
 Key = tuple[str, ...]
 # what a mistake in a fold raises: it stops that projection and no other
@@ -29,14 +30,6 @@ class Projection(NamedTuple):
     type: type[msgspec.Struct]
     key: Callable[[StoredEvent], Key | None]
     apply: Callable[[Any, StoredEvent], Any]
-
-
-class Poison(msgspec.Struct, frozen=True, kw_only=True):
-    """The event that a projection cannot get past, and why."""
-
-    sequence: int
-    event_id: str
-    reason: str
 
 
 class Folded(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,0 +1,186 @@
+"""What can be asked (`agentplane-query.<tenant>.<name>`) and what is answered. Pure.
+
+The tenant is in the subject only, where NATS permissions make it true. An answer is `{"ok": …}` or
+`{"error": {"class", "code", "message", "where", "hint"}}`. Pages end where `next` is null, or at the size limit.
+"""
+
+from typing import Any, Final
+
+import msgspec
+
+from agentplane import errors
+from agentplane.errors import AgentplaneError
+from agentplane.projections.evidence import EvidenceRow
+from agentplane.projections.executors import ExecutorView
+from agentplane.projections.run_view import RunSummary
+from agentplane.projections.status import Rebuilt, Status
+from agentplane.runs.model import Wire
+
+MAX_REQUEST_BYTES: Final = 64 * 1024
+MAX_PAGE_BYTES: Final = 1024 * 1024  # a page may exceed it by its last item
+MAX_PAGE: Final = 1000
+
+RUNS_LIST: Final = "runs-list"
+RUN_GET: Final = "run-get"
+RUN_LOGS: Final = "run-logs"
+EXECUTORS_LIST: Final = "executors-list"
+EVENTS_LIST: Final = "events-list"
+EVIDENCE_GET: Final = "evidence-get"
+PROJECTIONS_STATUS: Final = "projections-status"
+PROJECTIONS_REBUILD: Final = "projections-rebuild"
+
+
+class RunsList(Wire, frozen=True, kw_only=True):
+    """Newest first; `before` continues where a page ended."""
+
+    limit: int = 50
+    before: int | None = None
+    state: str | None = None
+    lane: str | None = None
+    executor: str | None = None
+
+
+class RunsPage(Wire, frozen=True, kw_only=True):
+    """`next` is the `before` of the next page."""
+
+    runs: tuple[RunSummary, ...]
+    next: int | None
+
+
+class RunGet(Wire, frozen=True, kw_only=True):
+    """Answered by a RunView. `run`: its name or any prefix that fits only one run.
+
+    `min_sequence`: wait (a few seconds at most) until the view has seen this event.
+    """
+
+    run: str
+    min_sequence: int = 0
+
+
+class RunLogs(Wire, frozen=True, kw_only=True):
+    """Console output that the bus still holds, after a place in it."""
+
+    run: str
+    after: int = 0
+
+
+class LogsPage(Wire, frozen=True, kw_only=True):
+    """`next` is the `after` of the next page. `ended`: the run is over and nothing more is kept."""
+
+    run: str
+    chunks: tuple[bytes, ...]
+    next: int
+    ended: bool
+
+
+class ExecutorsList(Wire, frozen=True, kw_only=True):
+    """All executors of the platform."""
+
+
+class ExecutorLine(Wire, frozen=True, kw_only=True):
+    """An executor; of its leases only the asking tenant's are named, others are counted."""
+
+    executor: ExecutorView
+    other_leases: int
+
+
+class ExecutorsPage(Wire, frozen=True, kw_only=True):
+    """In order of name."""
+
+    executors: tuple[ExecutorLine, ...]
+
+
+class EventsList(Wire, frozen=True, kw_only=True):
+    """The tenant's events in order. `type`: a glob (`run.*`)."""
+
+    after: int = 0
+    limit: int = 100
+    kind: str | None = None
+    name: str | None = None
+    type: str | None = None
+
+
+class EventsPage(Wire, frozen=True, kw_only=True):
+    """CloudEvents, JSON mode. `next` is the `after` of the next page; None: there are no more now."""
+
+    events: tuple[msgspec.Raw, ...]
+    next: int | None
+
+
+class EvidenceGet(Wire, frozen=True, kw_only=True):
+    """Envelopes of a run (name or unique prefix) in the order they were committed."""
+
+    run: str
+    after: int = 0
+    limit: int = 100
+
+
+class EvidencePage(Wire, frozen=True, kw_only=True):
+    """`run`: its full name. `next` is the `after` of the next page."""
+
+    run: str
+    rows: tuple[EvidenceRow, ...]
+    next: int | None
+
+
+class ProjectionsStatus(Wire, frozen=True, kw_only=True):
+    """How the projections do."""
+
+
+class ProjectionsPage(Wire, frozen=True, kw_only=True):
+    """In order of name."""
+
+    projections: tuple[Status, ...]
+
+
+class ProjectionsRebuild(Wire, frozen=True, kw_only=True):
+    """Fold anew and compare. None: all of them."""
+
+    projection: str | None = None
+
+
+class RebuildPage(Wire, frozen=True, kw_only=True):
+    """What the rebuilds found."""
+
+    rebuilt: tuple[Rebuilt, ...]
+
+
+class Error(msgspec.Struct, frozen=True, kw_only=True):
+    """An error of agentplane.errors on the wire."""
+
+    class_: str = msgspec.field(name="class")
+    code: str
+    message: str
+    where: str | None = None
+    hint: str | None = None
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Exactly one of the two."""
+
+    ok: msgspec.Raw | None = None
+    error: Error | None = None
+
+
+def answered(value: Any) -> bytes:  # noqa: ANN401 - any struct of this module
+    """The bytes of a good answer."""
+    return msgspec.json.encode(Answer(ok=msgspec.Raw(msgspec.json.encode(value))))
+
+
+def failed(error: AgentplaneError) -> bytes:
+    """The bytes of an error."""
+    known = next(cls for cls in type(error).__mro__ if cls.__module__ == errors.__name__)
+    return msgspec.json.encode(
+        Answer(
+            error=Error(
+                class_=known.__name__, code=error.code, message=error.message, where=error.where, hint=error.hint
+            )
+        )
+    )
+
+
+def raised(error: Error) -> AgentplaneError:
+    """The exception that an error on the wire stands for; one of a class not known here is Broken."""
+    known = vars(errors).get(error.class_)
+    cls = known if isinstance(known, type) and issubclass(known, AgentplaneError) else errors.Broken
+    return cls(error.message, code=error.code, where=error.where, hint=error.hint)

@@ -1,0 +1,246 @@
+"""The query service: questions from the bus, answers from the read models. Knows its caller's tenant by the subject.
+
+Another tenant's run is not found, as if it did not exist. Answers are bounded in items and bytes.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, Final, Protocol, TypeVar
+
+import msgspec
+from msgspec.structs import replace
+
+from agentplane.bus.subjects import LOGS, TYPE, log, tenant_of
+from agentplane.errors import AgentplaneError, Broken, NotFound, Refused
+from agentplane.events.cloudevents import encode
+from agentplane.events.model import StoredEvent
+from agentplane.ports import Responder
+from agentplane.projections.evidence import EvidenceRow
+from agentplane.projections.executors import ExecutorView
+from agentplane.projections.run_view import RunSummary, RunView
+from agentplane.projections.status import Rebuilt, Status
+from agentplane.queries import protocol as wire
+from agentplane.runs.states import TERMINAL
+
+logger = logging.getLogger(__name__)
+
+_CANDIDATES: Final = 10
+_FRESH_WITHIN_S: Final = 5.0
+_LOOK_AGAIN_S: Final = 0.02
+_LOG_CHUNKS: Final = 64
+
+T = TypeVar("T")
+Rebuild = Callable[[str | None], Awaitable[tuple[Rebuilt, ...]]]
+
+
+class Views(Protocol):
+    """What the service reads; agentplane.store.view_reader.ViewReader."""
+
+    async def runs(
+        self, tenant: str, *, limit: int, before: int | None, state: str | None, lane: str | None, executor: str | None
+    ) -> tuple[RunSummary, ...]:
+        """Summaries, newest first."""
+        ...
+
+    async def run_names(self, tenant: str, prefix: str, limit: int) -> tuple[str, ...]:
+        """Names that begin with a prefix."""
+        ...
+
+    async def run(self, tenant: str, name: str) -> RunView | None:
+        """A run's view."""
+        ...
+
+    async def executors(self, tenant: str) -> tuple[ExecutorView, ...]:
+        """All executors."""
+        ...
+
+    async def evidence(self, tenant: str, run: str, after: int, limit: int) -> tuple[EvidenceRow, ...]:
+        """Envelopes in order."""
+        ...
+
+    async def events(
+        self, tenant: str, *, after: int, limit: int, kind: str | None, name: str | None, type_like: str | None
+    ) -> tuple[StoredEvent, ...]:
+        """Events in order."""
+        ...
+
+    async def position(self, projection: str) -> int:
+        """How far a projection is."""
+        ...
+
+    async def status(self) -> tuple[Status, ...]:
+        """How the projections do."""
+        ...
+
+
+class QueryBus(Protocol):
+    """What the service needs of the bus."""
+
+    async def respond(self, subject: str, responder: Responder, *, queue: str = "") -> None:
+        """Answer requests."""
+        ...
+
+    async def stored(self, stream: str, subject: str, after: int) -> tuple[int, bytes] | None:
+        """The first stored message after a sequence."""
+        ...
+
+
+class QueryServer:
+    """Answers until the bus is closed."""
+
+    def __init__(self, bus: QueryBus, views: Views, rebuild: Rebuild) -> None:
+        self._bus = bus
+        self._views = views
+        self._rebuild = rebuild
+        self._answers: dict[str, Callable[[str, bytes], Awaitable[object]]] = {
+            wire.RUNS_LIST: self._runs_list,
+            wire.RUN_GET: self._run_get,
+            wire.RUN_LOGS: self._run_logs,
+            wire.EXECUTORS_LIST: self._executors_list,
+            wire.EVENTS_LIST: self._events_list,
+            wire.EVIDENCE_GET: self._evidence_get,
+            wire.PROJECTIONS_STATUS: self._projections_status,
+            wire.PROJECTIONS_REBUILD: self._projections_rebuild,
+        }
+
+    async def start(self) -> None:
+        """Begin to answer. Several services share the questions."""
+        await self._bus.respond("agentplane-query.*.*", self.answer, queue="agentplane-queries")
+
+    async def answer(self, subject: str, data: bytes) -> bytes:
+        """The answer to one question; an error is an answer too. Never raises."""
+        try:
+            answer = self._named(subject.rsplit(".", maxsplit=1)[-1])
+            return wire.answered(await answer(tenant_of(subject), data))
+        except AgentplaneError as error:
+            return wire.failed(error)
+        except Exception:
+            logger.exception("query %s failed", subject)
+            return wire.failed(Broken("the query service failed", code="query.broken", hint="its log says why"))
+
+    def _named(self, name: str) -> Callable[[str, bytes], Awaitable[object]]:
+        if name not in self._answers:
+            raise NotFound(f"no query {name!r}", code="query.unknown", hint=", ".join(self._answers))
+        return self._answers[name]
+
+    async def _runs_list(self, tenant: str, data: bytes) -> wire.RunsPage:
+        wish = _read(data, wire.RunsList)
+        limit = _limit(wish.limit)
+        found = await self._views.runs(
+            tenant, limit=limit + 1, before=wish.before, state=wish.state, lane=wish.lane, executor=wish.executor
+        )
+        page = _bounded(found[:limit])
+        more = len(page) < len(found)
+        return wire.RunsPage(runs=page, next=page[-1].first_sequence if more and page else None)
+
+    async def _run_get(self, tenant: str, data: bytes) -> RunView:
+        wish = _read(data, wire.RunGet)
+        if wish.min_sequence:
+            await self._fresh(wish.min_sequence)
+        return await self._run(tenant, wish.run)
+
+    async def _fresh(self, sequence: int) -> None:
+        """Until the runs have seen an event; what is there by then is the answer, however old."""
+        try:
+            async with asyncio.timeout(_FRESH_WITHIN_S):
+                while await self._views.position("runs") < sequence:  # noqa: ASYNC110 - another process moves it
+                    await asyncio.sleep(_LOOK_AGAIN_S)
+        except TimeoutError:
+            logger.warning("the projection of runs has not come to %d within %.0f s", sequence, _FRESH_WITHIN_S)
+
+    async def _run(self, tenant: str, given: str) -> RunView:
+        names = await self._views.run_names(tenant, given, _CANDIDATES + 1) if given else ()
+        if len(names) > 1:
+            listed = ", ".join(names[:_CANDIDATES]) + (", …" if len(names) > _CANDIDATES else "")
+            raise Refused(f"{given!r} fits several runs: {listed}", code="run.ambiguous", hint="write more of the name")
+        view = await self._views.run(tenant, names[0]) if names else None
+        if view is None:
+            raise NotFound(f"no run {given!r}", code="run.unknown", hint="`agentplane runs` lists them")
+        return view
+
+    async def _run_logs(self, tenant: str, data: bytes) -> wire.LogsPage:
+        wish = _read(data, wire.RunLogs)
+        view = await self._run(tenant, wish.run)
+        chunks: list[bytes] = []
+        after, size = wish.after, 0
+        while view.executor and len(chunks) < _LOG_CHUNKS and size < wire.MAX_PAGE_BYTES // 2:
+            found = await self._bus.stored(LOGS, log(view.executor, view.name), after)
+            if found is None:
+                break
+            after, chunk = found
+            chunks.append(chunk)
+            size += len(chunk)
+        ended = view.state in TERMINAL and not chunks
+        return wire.LogsPage(run=view.name, chunks=tuple(chunks), next=after, ended=ended)
+
+    async def _executors_list(self, tenant: str, data: bytes) -> wire.ExecutorsPage:
+        _read(data, wire.ExecutorsList)
+        return wire.ExecutorsPage(executors=tuple(_line(each, tenant) for each in await self._views.executors(tenant)))
+
+    async def _events_list(self, tenant: str, data: bytes) -> wire.EventsPage:
+        wish = _read(data, wire.EventsList)
+        limit = _limit(wish.limit)
+        found = await self._views.events(
+            tenant, after=wish.after, limit=limit + 1, kind=wish.kind, name=wish.name, type_like=_like(wish.type)
+        )
+        page = _bounded([msgspec.Raw(encode(stored)) for stored in found[:limit]])
+        more = len(page) < len(found)
+        return wire.EventsPage(events=page, next=found[len(page) - 1].sequence if more and page else None)
+
+    async def _evidence_get(self, tenant: str, data: bytes) -> wire.EvidencePage:
+        wish = _read(data, wire.EvidenceGet)
+        limit = _limit(wish.limit)
+        run = (await self._run(tenant, wish.run)).name
+        found = await self._views.evidence(tenant, run, wish.after, limit + 1)
+        page = _bounded(found[:limit])
+        more = len(page) < len(found)
+        return wire.EvidencePage(run=run, rows=page, next=page[-1].sequence if more and page else None)
+
+    async def _projections_status(self, _: str, data: bytes) -> wire.ProjectionsPage:
+        _read(data, wire.ProjectionsStatus)
+        return wire.ProjectionsPage(projections=await self._views.status())
+
+    async def _projections_rebuild(self, _: str, data: bytes) -> wire.RebuildPage:
+        return wire.RebuildPage(rebuilt=await self._rebuild(_read(data, wire.ProjectionsRebuild).projection))
+
+
+def _read(data: bytes, type_: type[T]) -> T:
+    if len(data) > wire.MAX_REQUEST_BYTES:
+        raise Refused(f"a question of {len(data)} bytes", code="query.too-large")
+    try:
+        return msgspec.json.decode(data or b"{}", type=type_)
+    except (msgspec.DecodeError, RecursionError) as exc:
+        raise Refused(f"not a question: {exc}", code="query.malformed") from exc
+
+
+def _limit(wished: int) -> int:
+    if wished < 1:
+        raise Refused(f"limit {wished}: at least 1", code="query.limit")
+    return min(wished, wire.MAX_PAGE)
+
+
+def _bounded(items: Iterable[T]) -> tuple[T, ...]:
+    """The first items that fit a page; always one, so that every item can be had."""
+    page: list[T] = []
+    size = 0
+    for item in items:
+        size += len(msgspec.json.encode(item))
+        if page and size > wire.MAX_PAGE_BYTES:
+            break
+        page.append(item)
+    return tuple(page)
+
+
+def _like(glob: str | None) -> str | None:
+    """A glob over event types as a LIKE pattern."""
+    if glob is None:
+        return None
+    if not TYPE.fullmatch(glob.replace("*", "x").replace("?", "x")):
+        raise Refused(f"{glob!r} is not a pattern of event types", code="query.glob", hint="run.*, *.finished")
+    return glob.replace("_", r"\_").replace("*", "%").replace("?", "_")
+
+
+def _line(view: ExecutorView, tenant: str) -> wire.ExecutorLine:
+    own: tuple[Any, ...] = tuple(lease for lease in view.leases if lease.tenant == tenant)
+    return wire.ExecutorLine(executor=replace(view, leases=own), other_leases=len(view.leases) - len(own))

@@ -1,0 +1,114 @@
+"""The daemon put together. Order of start: tables, projecting, then answering as soon as the bus is there.
+
+Order of stop: no new question is taken, the batch in hand is committed or rolled back, connections are closed.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Final, TypeVar
+
+from agentplane.bus.nats import NatsBus
+from agentplane.daemon.config import NatsSettings
+from agentplane.daemon.lifecycle import Lifecycle
+from agentplane.daemon.logs import get_logger
+from agentplane.errors import Transient
+from agentplane.projections.engine import PROJECTIONS
+from agentplane.projections.status import Rebuilt, Status
+from agentplane.queries.server import QueryServer
+from agentplane.store.reader import LogReader
+from agentplane.store.view_reader import ViewReader
+from agentplane.store.views import ViewStore
+from services.projector.config import ProjectorSettings
+
+log = get_logger()
+
+_RETRY_MAX_S: Final = 5.0
+T = TypeVar("T")
+
+
+async def run(settings: ProjectorSettings, lifecycle: Lifecycle) -> None:
+    """Project and answer until `lifecycle` says stop."""
+    views = ViewStore(settings.postgres.full_conninfo(), batch=settings.batch_events)
+    reader = LogReader(settings.postgres.full_conninfo(), poll_s=settings.poll_seconds)
+    answers = ViewReader(settings.read_postgres.full_conninfo(), connections=settings.read_connections)
+    bus: NatsBus | None = None
+    try:
+        if await _patiently(views.prepare, lifecycle) is None:
+            return
+        lifecycle.spawn(follow(reader.wakeups(), views, lifecycle), "projections")
+        bus = await _patiently(lambda: _connect(settings.nats), lifecycle)
+        if bus is None:
+            return
+        await QueryServer(bus, answers, lambda name: _rebuild(views, name)).start()
+        lifecycle.spawn(bus.broken(), "bus")
+        lifecycle.ready("projecting and answering")
+        await lifecycle.stopping.wait()
+    finally:
+        if bus is not None:
+            await bus.close()
+        await lifecycle.close()
+        await reader.close()
+        await views.close()
+        await answers.close()
+
+
+async def follow(wakeups: AsyncIterator[None], views: ViewStore, lifecycle: Lifecycle) -> None:
+    """Bring the read models to the head of the log at every wake-up, until told to stop."""
+    trouble: str | None = None
+    said: tuple[str, ...] = ()
+    async for _ in wakeups:
+        if lifecycle.stopping.is_set():
+            return
+        try:
+            moved = await views.catch_up()
+            now = None
+        except Transient as exc:
+            moved, now = 0, str(exc)
+        if now != trouble:
+            trouble = now
+            log.warning("projections wait", reason=now) if now else log.info("projections continue")
+        if moved and (words := _words(await _status(views))) != said:
+            said = words
+            lifecycle.status("; ".join(words))
+
+
+def _words(status: tuple[Status, ...]) -> tuple[str, ...]:
+    return tuple(
+        f"{each.projection} stopped before {each.poison.sequence}: {each.poison.reason[:120]}"
+        if each.poison
+        else f"{each.projection} at {each.position}"
+        for each in status
+    )
+
+
+async def _status(views: ViewStore) -> tuple[Status, ...]:
+    try:
+        return await views.status()
+    except Transient:
+        return ()
+
+
+async def _rebuild(views: ViewStore, name: str | None) -> tuple[Rebuilt, ...]:
+    names = tuple(PROJECTIONS) if name is None else (name,)
+    return tuple([await views.rebuild(each) for each in names])
+
+
+async def _connect(nats: NatsSettings) -> NatsBus:
+    return await NatsBus.connect(list(nats.servers), nkey_seed_file=nats.nkey_seed_file, name="projector")
+
+
+async def _patiently(attempt: Callable[[], Awaitable[T]], lifecycle: Lifecycle) -> T | None:
+    """What `attempt` yields, tried again while something is away; None: we were told to stop first."""
+    delay_s = 0.25
+    while not lifecycle.stopping.is_set():
+        try:
+            return await attempt()
+        except Transient as exc:
+            log.warning("waiting", reason=str(exc))
+            lifecycle.status(f"waiting: {exc}")
+        try:
+            async with asyncio.timeout(delay_s):
+                await lifecycle.stopping.wait()
+        except TimeoutError:
+            delay_s = min(delay_s * 2, _RETRY_MAX_S)
+    return None
