@@ -118,9 +118,11 @@ async def _all_of(client: "QueryClient", run: str) -> "tuple[RunView, tuple[Evid
     view, rows = await _evidence(client, run)
     # A run that was refused has no run.created: its bundle is the one that was asked for.
     for type_name in ("run.created", "run.requested"):
-        page = await client.events(after=0, limit=1, kind="Run", name=view.name, type_glob=type_name)
-        for event in page.events:
-            return view, rows, event["data"]["bundle"]
+        after: int | None = view.first_sequence - 1
+        while after is not None:
+            page, after = await client.events(after=after, kind="Run", name=view.name, type_glob=type_name)
+            if page:
+                return view, rows, page[0].event.data["bundle"]
     raise Refused("the log has no bundle of this run", code="evidence.bundle", where=view.name)
 
 

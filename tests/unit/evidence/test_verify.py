@@ -380,3 +380,46 @@ def test_contents_of_is_what_the_product_writes() -> None:
             )
         ),
     }
+
+
+KINDS = [
+    "ValidationArtifact",
+    "PlacementDecision",
+    "PlacementReceipt",
+    "RunStarted",
+    "RunFinished",
+    "RunArtifact",
+    "RunSeal",
+]
+VALUES: st.SearchStrategy[Any] = (
+    st.none()
+    | st.booleans()
+    | st.integers(-5, 2**53 - 1)
+    | st.text(max_size=5)
+    | st.just([])
+    | st.just({})
+    | st.just([1])
+)
+
+
+@given(kind=st.sampled_from(KINDS), data=st.data())
+@settings(max_examples=150, deadline=None)
+def test_whatever_a_trusted_key_signs_verification_answers(kind: str, data: st.DataObject) -> None:
+    """An executor or a control plane that was taken over may sign anything; it must not crash its auditors."""
+
+    def edit(artifact: dict[str, Any]) -> dict[str, Any]:
+        field = data.draw(st.sampled_from([name for name in sorted(artifact) if name != "kind"]))
+        return {**artifact, field: data.draw(VALUES)}
+
+    report = check(Story(edits={kind: edit}).contents())
+    assert report.verdict
+
+
+@given(
+    bundle=st.binary(max_size=20)
+    | st.sampled_from([b"{}", b"null", b'{"spec":1}', b'{"spec":{"policy":[]}}', b"[" * 9999])
+)
+@settings(max_examples=60, deadline=None)
+def test_whatever_stands_in_for_the_bundle_verification_answers(bundle: bytes) -> None:
+    contents = Story(finished=replace(TIMED_OUT, succeeded=True)).contents()
+    assert not check({**contents, "bundle.json": bundle}).verified
