@@ -3,14 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 
-import psycopg
 import pytest
 
 from agentplane.errors import Transient
 from agentplane.events.model import Append
-from agentplane.store.appender import Appender
-from agentplane.store.connection import Row
+from agentplane.store.batch import BatchWriter, Outcome
 from agentplane.store.postgres import PostgresEventStore
+from agentplane.store.prepare import Request
 from agentplane.store.reader import LogReader
 from agentplane.store.roles import APPEND
 from tests.contract.test_event_store import append, event, stream
@@ -102,20 +101,19 @@ async def test_a_commit_whose_answer_was_lost_is_looked_up_and_not_repeated(
     database: Database, monkeypatch: pytest.MonkeyPatch, committed: bool
 ) -> None:
     """The connection breaks right after, or right before, the COMMIT was carried out."""
-    original = Appender._transaction
+    original = BatchWriter.write
     broken: list[bool] = []
 
-    async def breaking(
-        self: Appender, connection: psycopg.AsyncConnection[Row], requests: list[object], *, careful: bool
-    ) -> object:
+    async def breaking(self: BatchWriter, requests: list[Request], *, careful: bool) -> list[Outcome]:
         if broken:
-            return await original(self, connection, requests, careful=careful)  # type: ignore[arg-type]
+            return await original(self, requests, careful=careful)
         broken.append(True)
         if committed:
-            await original(self, connection, requests, careful=careful)  # type: ignore[arg-type]
-        raise psycopg.OperationalError("server closed the connection unexpectedly")
+            await original(self, requests, careful=careful)
+        self.forget()
+        raise Transient("server closed the connection unexpectedly")
 
-    monkeypatch.setattr(Appender, "_transaction", breaking)
+    monkeypatch.setattr(BatchWriter, "write", breaking)
     async with await PostgresEventStore.open(database.conninfo(APPEND)) as store:
         stored = await store.append(append(event(), event(), expected=0))
         assert [s.stream_version for s in stored] == [1, 2]
