@@ -12,7 +12,8 @@ from agentplane.errors import Broken
 from agentplane.runners.plan import Plan
 from agentplane.runners.shim.contract import Channel, Limits, Users
 
-# Measured under TCG with a 128 MiB translation cache, 7.2: see `QemuRunner`. Guest memory itself comes on top.
+# On top of the guest's own memory. Measured under TCG, QEMU 7.2: 70 MiB for a guest that used all of its memory and
+# little code; a full translation cache (guests.qemu.TCG_CACHE_MIB) adds 128 MiB.
 QEMU_OVERHEAD_MIB: Final = 224
 PROCESS_OVERHEAD_MIB: Final = 16
 QEMU_PIDS: Final = 64

@@ -10,6 +10,7 @@ import select
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -134,15 +135,23 @@ def adopt(directory: Path) -> ShimHandle | Ending:
 
     Raises:
         NotFound: code `run.never-launched`, no launch was ever prepared there.
+        Conflict: code `run.unsettled`, its shim hangs before having started anything.
     """
     if not directory.is_dir():
         raise NotFound(f"nothing was launched in {directory}", code="run.never-launched")
-    launched = _launched(directory)
-    if launched is not None and launched["boot_id"] == boot_id():
-        handle = _running(directory, launched)
-        if handle is not None:
-            return handle
-    return _settle(directory)
+    until = time.monotonic() + _ANSWER_TIMEOUT_S
+    while True:
+        launched = _launched(directory)
+        if launched is not None and launched["boot_id"] == boot_id():
+            handle = _running(directory, launched)
+            if handle is not None:
+                return handle
+        try:
+            return _settle(directory)
+        except Conflict:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.01)  # its shim is between taking the lock and saying who it is: there is no event for that
 
 
 def ending_of(directory: Path) -> Ending | None:

@@ -11,7 +11,7 @@ import select
 import subprocess
 import time
 from pathlib import Path
-from typing import Final
+from typing import Final, TypedDict
 
 import msgspec
 
@@ -25,6 +25,7 @@ from agentplane.runs.protocol import Acceleration
 
 DEADLINE_S: Final = 4.0
 _KVM: Final = Path("/dev/kvm")
+_PROBE_UID: Final = 69_999  # below those of runs, see runners.host
 _MAX_OUTPUT_BYTES: Final = 1 << 20
 
 
@@ -64,7 +65,9 @@ class Probe:
     def boot(self, probe: ProbeSpec, accelerator: Accelerator, deadline_s: float) -> Acceleration:
         """Boot the probe guest to its sentinel. Its cause is `ok`, `hang: …` or `abort: …`."""
         argv = probe_command(program(self._qemu), probe, accelerator)
-        qemu = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        qemu = subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **_identity(accelerator)
+        )
         try:
             said, ended = _listen(qemu, probe.sentinel.encode(), deadline_s)
         finally:
@@ -77,6 +80,20 @@ class Probe:
     def _record(self, probe: ProbeSpec) -> Path:
         key = f"{boot_id()}\n{probe.kernel}\n{probe.initrd}\n{self.qemu_version()}"
         return self._directory / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
+
+
+class _Identity(TypedDict, total=False):
+    user: int
+    group: int
+    extra_groups: list[int]
+
+
+def _identity(accelerator: Accelerator) -> _Identity:
+    """QEMU is nobody in particular here as well, where we may change users."""
+    if os.geteuid() != 0:
+        return {}
+    groups = [_KVM.stat().st_gid] if accelerator == "kvm" else []
+    return {"user": _PROBE_UID, "group": _PROBE_UID, "extra_groups": groups}
 
 
 def _listen(qemu: "subprocess.Popen[bytes]", sentinel: bytes, deadline_s: float) -> tuple[bytes, bool]:

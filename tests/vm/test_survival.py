@@ -11,10 +11,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from agentplane.errors import Broken
+from agentplane.guests.spec import parse_guest
 from agentplane.runners import launch as launches
 from agentplane.runners.host import Host
 from agentplane.runners.launch import ShimHandle
-from agentplane.runners.plan import Plan
+from agentplane.runners.plan import Ending, Plan
 from agentplane.runners.qemu import QemuRunner
 from agentplane.runs.states import Outcome
 from tests.vm.conftest import MakePlan
@@ -96,3 +98,27 @@ def test_qemu_runs_as_nobody_in_particular_and_tells_no_secret(host: Host, plan:
         assert facts[0][0] != facts[1][0]
         assert all(uid >= host.first_uid and status["Groups"].strip() == "" for uid, status in facts)
         assert all(int(status["CapEff"], 16) == 0 for _, status in facts)
+
+
+def test_a_launch_that_was_given_up_does_not_begin_later(host: Host, plan: MakePlan) -> None:
+    asked = plan("never-ends")
+    directory = launches.prepare(asked)
+    given_up = launches.adopt(directory)
+    assert isinstance(given_up, Ending)
+    assert given_up.outcome is Outcome.LOST
+    launch = QemuRunner(host)._launch(asked, parse_guest(Path(asked.spec.path).read_bytes()))
+    with pytest.raises(Broken, match="given up before"):
+        launches.start(directory, launch, [])
+    assert launches.adopt(directory) == given_up
+
+
+def test_a_program_that_does_not_start_is_told(host: Host, plan: MakePlan, tmp_path: Path) -> None:
+    (tmp_path / "qemu").write_text("#!/no/such/interpreter\n")
+    (tmp_path / "qemu").chmod(0o755)
+    asked = plan("never-ends")
+    with pytest.raises(Broken, match="does not start") as broken:
+        QemuRunner(msgspec.structs.replace(host, qemu=str(tmp_path / "qemu"))).launch(asked, {})
+    assert broken.value.code == "runner.launch"
+    ending = launches.adopt(launches.launch_directory(asked.run_dir, 1))
+    assert isinstance(ending, Ending)
+    assert (ending.outcome, ending.started) == (Outcome.HOST_FAILED, False)

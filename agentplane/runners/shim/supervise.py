@@ -16,6 +16,8 @@ def supervise(directory: str, secrets: BinaryIO, interrupted: int) -> str | None
     """Start the program, say so on standard output, watch it, write the outcome. Returns why it did not start."""
     if try_lock(os.path.join(directory, contract.LOCK)) is None:
         return "another shim has this directory"
+    if os.path.exists(os.path.join(directory, contract.OUTCOME)):
+        return "it was given up before its shim began"
     try:
         with open(os.path.join(directory, contract.LAUNCH), "rb") as source:
             launch: Launch = json.load(source)
