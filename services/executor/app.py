@@ -4,24 +4,30 @@ Stopping keeps guests running: their shims outlive this process, and the next on
 """
 
 import asyncio
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
+
+import msgspec
 
 from agentplane.bus import subjects
 from agentplane.bus.nats import NatsBus
 from agentplane.clock import SystemClock
 from agentplane.daemon.lifecycle import Lifecycle
 from agentplane.daemon.logs import get_logger
-from agentplane.errors import Transient
+from agentplane.errors import AgentplaneError, Transient
 from agentplane.evidence.edge import load_public_key, load_signer
 from agentplane.evidence.journal_file import JournalFile
 from agentplane.evidence.keys import CONTROL, Ed25519Signer, TrustedKeys, executor_identity
+from agentplane.ports import Bus
 from services.executor.attempts import Attempts
 from services.executor.config import ExecutorSettings
 from services.executor.console import Console
 from services.executor.daemon import Executor, Parts
 from services.executor.delivery import Delivery
+from services.executor.facts import Probed
 from services.executor.fetch import Responder
+from services.executor.host import Host
 from services.executor.ledger import Ledger
 from services.executor.nixhost import NixHost, stop_builds
 from services.executor.planning import plan_caps
@@ -34,54 +40,81 @@ _FLUSH_S: Final = 2.0
 _WORKERS: Final = 4  # Nix builds, unpacking, launching: at once
 
 
+class Opened(msgspec.Struct, frozen=True, kw_only=True):
+    """What is ours on this host, opened and locked."""
+
+    settings: ExecutorSettings
+    state: StateDirectory
+    signer: Ed25519Signer
+    journal: JournalFile
+    workers: ThreadPoolExecutor
+
+    def close(self) -> None:
+        """Let another process have it."""
+        self.workers.shutdown(wait=False, cancel_futures=True)
+        self.journal.close()
+        self.state.close()
+
+
+def open_all(settings: ExecutorSettings) -> Opened:
+    """Open the keys, the state directory and the journal.
+
+    Raises:
+        NotFound, Refused: a key file is missing or unfit.
+        Denied, Conflict, Transient, Broken: as `open_state`.
+        Tampered: the journal does not verify.
+    """
+    signer = load_signer(settings.signing_key_file, executor_identity(settings.name))
+    load_public_key(settings.control_public_key_file)
+    state = open_state(settings.state_dir)
+    try:
+        own = TrustedKeys({signer.identity: (signer.public_key,)})
+        journal = JournalFile(state.path / "journal", signer, own, settings.name)
+    except AgentplaneError:
+        state.close()
+        raise
+    if journal.repair is not None:
+        log.warning("the journal had a torn tail, which was never sent; cut off", repair=str(journal.repair))
+    workers = ThreadPoolExecutor(_WORKERS, thread_name_prefix="work")
+    return Opened(settings=settings, state=state, signer=signer, journal=journal, workers=workers)
+
+
 async def run(settings: ExecutorSettings, lifecycle: Lifecycle) -> None:
     """Open what is on disk, connect, find out what this host can do, then serve until `lifecycle.stopping`."""
-    state = open_state(settings.state_dir)
-    workers = ThreadPoolExecutor(_WORKERS, thread_name_prefix="work")
+    opened = open_all(settings)
     try:
-        signer = load_signer(settings.signing_key_file, executor_identity(settings.name))
-        journal = _open_journal(settings, state, signer)
         host = await asyncio.to_thread(NixHost, settings)
         if (bus := await _connected(settings, lifecycle)) is None:
-            journal.close()
             return
         try:
-            executor = _assemble(settings, state, signer, journal, host, bus, workers)
-            await _serve(executor, host, bus, lifecycle)
+            log.info("probing this host")
+            probed = await asyncio.to_thread(host.find_out)
+            log.info("probed", backends=probed.backends, kvm=probed.kvm.cause, versions=probed.versions)
+            await serve(assemble(opened, host, bus, lambda: host.probed), bus, lifecycle)
         finally:
             await bus.close()
-            journal.close()
     finally:
-        workers.shutdown(wait=False, cancel_futures=True)
         stop_builds()
-        state.close()
+        opened.close()
 
 
-async def _serve(executor: Executor, host: NixHost, bus: NatsBus, lifecycle: Lifecycle) -> None:
-    log.info("probing this host")
-    probed = await asyncio.to_thread(host.find_out)
-    log.info("probed", backends=probed.backends, kvm=probed.kvm.cause, versions=probed.versions)
-    await executor.start(bus, lifecycle)
+async def serve(executor: Executor, bus: NatsBus, lifecycle: Lifecycle) -> None:
+    """Start, say so, and stop when told."""
     bus.on_reconnect(executor.reconnected)
+    await executor.start(bus, lifecycle)
     lifecycle.ready(executor.status())
     await lifecycle.stopping.wait()
     await executor.stop(_FLUSH_S)
 
 
-def _assemble(  # noqa: PLR0917 - the one place where all parts meet
-    settings: ExecutorSettings,
-    state: StateDirectory,
-    signer: Ed25519Signer,
-    journal: JournalFile,
-    host: NixHost,
-    bus: NatsBus,
-    workers: ThreadPoolExecutor,
-) -> Executor:
-    executor = Executor(settings, state, signer.key_id, lambda: host.probed)
-    ledger = Ledger(journal, executor.journaled)
+def assemble(opened: Opened, host: Host, bus: Bus, probed: Callable[[], Probed]) -> Executor:
+    """Put all parts together."""
+    settings, state = opened.settings, opened.state
+    executor = Executor(settings, state, opened.signer.key_id, probed)
+    ledger = Ledger(opened.journal, executor.journaled)
     around = Surroundings(
         executor=settings.name,
-        key_id=signer.key_id,
+        key_id=opened.signer.key_id,
         host=host,
         ledger=ledger,
         console=Console(bus, settings.name, settings.caps.console_bytes_per_second),
@@ -89,20 +122,12 @@ def _assemble(  # noqa: PLR0917 - the one place where all parts meet
         secrets_dir=settings.secrets_dir,
         caps=plan_caps(settings.caps),
         clock=SystemClock(),
-        workers=workers,
+        workers=opened.workers,
         changed=executor.changed,
     )
     delivery = Delivery(ledger, bus, subjects.report(settings.name))
     executor.assemble(Parts(ledger=ledger, delivery=delivery, attempts=Attempts(state, around), fetch=Responder(state)))
     return executor
-
-
-def _open_journal(settings: ExecutorSettings, state: StateDirectory, signer: Ed25519Signer) -> JournalFile:
-    own = TrustedKeys({signer.identity: (signer.public_key,)})
-    journal = JournalFile(state.path / "journal", signer, own, settings.name)
-    if journal.repair is not None:
-        log.warning("the journal had a torn tail, which was never sent; cut off", repair=str(journal.repair))
-    return journal
 
 
 async def _connected(settings: ExecutorSettings, lifecycle: Lifecycle) -> NatsBus | None:
