@@ -118,7 +118,7 @@ async def _all_of(client: "QueryClient", run: str) -> "tuple[RunView, tuple[Evid
     view, rows = await _evidence(client, run)
     # A run that was refused has no run.created: its bundle is the one that was asked for.
     for type_name in ("run.created", "run.requested"):
-        after: int | None = view.first_sequence - 1
+        after: int | None = 0
         while after is not None:
             page, after = await client.events(after=after, kind="Run", name=view.name, type_glob=type_name)
             if page:

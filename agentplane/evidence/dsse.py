@@ -16,7 +16,6 @@ from agentplane.evidence.keys import KEY_ID, Signer, TrustedKeys
 PAYLOAD_TYPE: Final = "application/vnd.in-toto+json"
 MAX_ENVELOPE_BYTES: Final = 1_000_000  # below the 1 MiB that a NATS server takes by default
 _SIGNATURE_BYTES: Final = 64
-_CODE: Final = "evidence.envelope"
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,20 +69,22 @@ def open_envelope(data: bytes) -> Envelope:
     try:
         wire = _DECODER.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
-        raise Refused(f"not a DSSE envelope: {exc}", code=_CODE) from exc
+        raise Refused(f"not a DSSE envelope: {exc}", code="evidence.envelope") from exc
     if wire.payload_type != PAYLOAD_TYPE:
-        raise Refused(f"payload type {wire.payload_type[:80]!r}, not {PAYLOAD_TYPE}", code=_CODE)
+        raise Refused(f"payload type {wire.payload_type[:80]!r}, not {PAYLOAD_TYPE}", code="evidence.envelope")
     if len(wire.signatures) != 1 or not KEY_ID.fullmatch(wire.signatures[0].keyid):
-        raise Refused("exactly one signature with a key id of 64 hex digits is wanted", code=_CODE)
+        raise Refused("exactly one signature with a key id of 64 hex digits is wanted", code="evidence.envelope")
     envelope = Envelope(
         payload=_from_base64(wire.payload),
         key_id=wire.signatures[0].keyid,
         signature=_from_base64(wire.signatures[0].sig),
     )
     if len(envelope.signature) != _SIGNATURE_BYTES:
-        raise Refused(f"a signature of {len(envelope.signature)} bytes, not {_SIGNATURE_BYTES}", code=_CODE)
+        raise Refused(
+            f"a signature of {len(envelope.signature)} bytes, not {_SIGNATURE_BYTES}", code="evidence.envelope"
+        )
     if msgspec.json.encode(wire) != data:
-        raise Refused("not in canonical form (RFC 8785)", code=_CODE)
+        raise Refused("not in canonical form (RFC 8785)", code="evidence.envelope")
     return envelope
 
 
@@ -112,7 +113,7 @@ def envelope_bytes(value: dict[str, Any]) -> bytes:
 
 def _check_size(data: bytes) -> None:
     if len(data) > MAX_ENVELOPE_BYTES:
-        raise Refused(f"an envelope of {len(data)} bytes, more than {MAX_ENVELOPE_BYTES}", code=_CODE)
+        raise Refused(f"an envelope of {len(data)} bytes, more than {MAX_ENVELOPE_BYTES}", code="evidence.envelope")
 
 
 def _to_base64(data: bytes) -> str:
@@ -123,8 +124,8 @@ def _from_base64(text: str) -> bytes:
     try:
         data = binascii.a2b_base64(text.encode("ascii"), strict_mode=True)
     except (binascii.Error, UnicodeEncodeError) as exc:
-        raise Refused(f"not base64: {exc}", code=_CODE) from exc
+        raise Refused(f"not base64: {exc}", code="evidence.envelope") from exc
     # Loose bits in the last digit would give one payload two spellings.
     if _to_base64(data) != text:
-        raise Refused("base64 that is not canonical", code=_CODE)
+        raise Refused("base64 that is not canonical", code="evidence.envelope")
     return data

@@ -22,7 +22,6 @@ PREDICATE_BASE: Final = "https://agentplane.socioprophet.org"
 V0_1: Final = "v0.1"
 V0_2: Final = "v0.2"
 MAX_PAYLOAD_BYTES: Final = 740_000
-_CODE: Final = "evidence.statement"
 _KIND: Final = re.compile(r"[A-Z][a-z]+(?:[A-Z][a-z]+)*")
 _WORD: Final = re.compile(r"(?<!^)(?=[A-Z])")
 _PREDICATE: Final = re.compile(re.escape(PREDICATE_BASE) + r"/([a-z]+(?:-[a-z]+)*)/(v0\.[12])")
@@ -99,14 +98,14 @@ class Statement(_Strict, frozen=True, kw_only=True):
         return {subject.name: subject.digest["sha256"] for subject in self.subject[1:]}
 
 
-_READER: Final = StrictReader(Statement, code=_CODE, max_bytes=MAX_PAYLOAD_BYTES)
+_READER: Final = StrictReader(Statement, code="evidence.statement", max_bytes=MAX_PAYLOAD_BYTES)
 
 
 @lru_cache(maxsize=256)
 def kebab(kind: str) -> str:
     """`RunArtifact` -> `run-artifact`. Raises Refused for what is not a kind."""
     if not _KIND.fullmatch(kind):
-        raise Refused(f"{kind[:80]!r} is not the name of a kind", code=_CODE)
+        raise Refused(f"{kind[:80]!r} is not the name of a kind", code="evidence.statement")
     return _WORD.sub("-", kind).lower()
 
 
@@ -151,12 +150,12 @@ def read_statement(payload: bytes) -> Statement:
     """
     statement: Statement = _READER.read(payload)
     if statement.type != STATEMENT_TYPE:
-        raise Refused(f"statement type {statement.type[:80]!r}, not {STATEMENT_TYPE}", code=_CODE)
+        raise Refused(f"statement type {statement.type[:80]!r}, not {STATEMENT_TYPE}", code="evidence.statement")
     _check_kind(statement)
     _check_subjects(statement.subject)
     _check_link(statement.predicate.chain)
     if not 0 <= statement.predicate.run.epoch < 2**53:
-        raise Refused("an epoch below 0", code=_CODE)
+        raise Refused("an epoch below 0", code="evidence.statement")
     return statement
 
 
@@ -164,26 +163,28 @@ def _check_kind(statement: Statement) -> None:
     named = _PREDICATE.fullmatch(statement.predicate_type)
     kind = statement.predicate.artifact.get("kind")
     if named is None or not isinstance(kind, str) or kebab(kind) != named[1]:
-        raise Refused(f"predicate type {statement.predicate_type[:120]!r} for kind {str(kind)[:80]!r}", code=_CODE)
+        raise Refused(
+            f"predicate type {statement.predicate_type[:120]!r} for kind {str(kind)[:80]!r}", code="evidence.statement"
+        )
 
 
 def _check_subjects(subjects: tuple[Subject, ...]) -> None:
     if not subjects or not subjects[0].name.startswith(_BUNDLE_SUBJECT):
-        raise Refused("the first subject is not the bundle", code=_CODE)
+        raise Refused("the first subject is not the bundle", code="evidence.statement")
     names = [subject.name for subject in subjects[1:]]
     if names != sorted(set(names)):
-        raise Refused("the files among the subjects are not sorted and distinct", code=_CODE)
+        raise Refused("the files among the subjects are not sorted and distinct", code="evidence.statement")
     for subject in subjects:
         if list(subject.digest) != ["sha256"] or not DIGEST.fullmatch("sha256:" + subject.digest["sha256"]):
-            raise Refused(f"subject {subject.name[:120]!r} has no digest of the form sha256", code=_CODE)
+            raise Refused(f"subject {subject.name[:120]!r} has no digest of the form sha256", code="evidence.statement")
 
 
 def _check_link(link: Link) -> None:
     digests = [digest for digest in (link.previous, link.run_previous) if digest is not None]
     if not all(DIGEST.fullmatch(digest) for digest in digests):
-        raise Refused("a link to something that is not a digest", code=_CODE)
+        raise Refused("a link to something that is not a digest", code="evidence.statement")
     if link.index < 1 or (link.index == 1) != (link.previous is None):
-        raise Refused(f"record {link.index} of its journal with previous {link.previous}", code=_CODE)
+        raise Refused(f"record {link.index} of its journal with previous {link.previous}", code="evidence.statement")
 
 
 def _subject(name: str, sha256: str) -> Subject:

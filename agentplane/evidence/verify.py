@@ -32,7 +32,7 @@ import msgspec
 from agentplane.errors import AgentplaneError
 from agentplane.evidence.export import Export, Summary, summarise
 from agentplane.evidence.keys import TrustedKeys
-from agentplane.evidence.steps import attempt, files, records
+from agentplane.evidence.steps import attempt, ending, files, records
 from agentplane.evidence.steps.case import Case
 
 STEPS: Final[tuple[tuple[str, Callable[[Case], str]], ...]] = (
@@ -45,11 +45,11 @@ STEPS: Final[tuple[tuple[str, Callable[[Case], str]], ...]] = (
     ("bundle", attempt.bundle),
     ("run", attempt.one_run),
     ("chain", attempt.chain),
-    ("placement", attempt.placement),
+    ("placement", ending.placement),
     ("seal", attempt.seal),
     ("documents", files.documents),
     ("artifacts", files.artifacts),
-    ("outcome", attempt.outcome),
+    ("outcome", ending.outcome),
     ("times", attempt.times),
     ("keys", files.keys),
     ("manifest", files.manifest),
