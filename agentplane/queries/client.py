@@ -106,7 +106,7 @@ class QueryClient:
         data = await self._bus.request(subject, msgspec.json.encode(wish), timeout_s=timeout_s or self._timeout_s)
         try:
             answer = msgspec.json.decode(data, type=wire.Answer)
-            if answer.error is None and answer.ok is not None:
+            if answer.error is None and bytes(answer.ok):
                 return msgspec.json.decode(answer.ok, type=type_)
         except msgspec.DecodeError as exc:
             raise Transient(f"not an answer: {exc}", code="query.protocol", where=subject) from exc

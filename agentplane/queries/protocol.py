@@ -155,27 +155,27 @@ class Error(msgspec.Struct, frozen=True, kw_only=True):
     hint: str | None = None
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Exactly one of the two."""
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What a reader finds: one of the two. No `ok` is no bytes, since `null` could be an answer."""
 
-    ok: msgspec.Raw | None = None
+    ok: msgspec.Raw = msgspec.Raw()
     error: Error | None = None
 
 
 def answered(value: Any) -> bytes:  # noqa: ANN401 - any struct of this module
     """The bytes of a good answer."""
-    return msgspec.json.encode(Answer(ok=msgspec.Raw(msgspec.json.encode(value))))
+    return b'{"ok":' + msgspec.json.encode(value) + b"}"
 
 
 def failed(error: AgentplaneError) -> bytes:
     """The bytes of an error."""
     known = next(cls for cls in type(error).__mro__ if cls.__module__ == errors.__name__)
     return msgspec.json.encode(
-        Answer(
-            error=Error(
+        {
+            "error": Error(
                 class_=known.__name__, code=error.code, message=error.message, where=error.where, hint=error.hint
             )
-        )
+        }
     )
 
 
