@@ -1,0 +1,53 @@
+"""The policy: its defaults, its digest, and what it refuses to be."""
+
+import pytest
+
+from agentplane.errors import Refused
+from agentplane.policy import Policy, load_policy
+
+
+def test_the_defaults_keep_bare_processes_in_dev_and_prod_behind_a_gate() -> None:
+    policy = Policy()
+    assert policy.backends("lima-process", "dev") == ("process",)
+    assert policy.backends("lima-process", "staging") == ()
+    assert policy.backends("fleet", "prod") == ("microvm", "qemu")
+    assert policy.needs_gate("prod", bundle_asks=False)
+    assert not policy.needs_gate("staging", bundle_asks=False)
+    assert policy.needs_gate("staging", bundle_asks=True)
+
+
+def test_an_unknown_lane_needs_a_gate_and_runs_nothing() -> None:
+    assert Policy().needs_gate("canary", bundle_asks=False)
+    assert Policy().backends("microvm", "canary") == ()
+
+
+def test_settings_are_read_in_either_spelling_and_missing_ones_have_defaults() -> None:
+    policy = load_policy({"lanes": {"staging": {"backends": ["process"], "humanGate": True}}, "stale_after_s": 5})
+    assert policy.lane("staging") is not None
+    assert policy.lane("prod") is None
+    assert policy.stale_after_s == 5
+    assert policy.needs_gate("staging", bundle_asks=False)
+
+
+@pytest.mark.parametrize(
+    ("settings", "field"),
+    [
+        ({"lanes": {"canary": {}}}, "lanes.canary"),
+        ({"lanes": {"dev": {"backends": ["docker"]}}}, "lanes.dev.backends.0"),
+        ({"limits": {"vcpus": 0}}, "limits.vcpus"),
+        ({"exceptions": True}, "exceptions"),
+    ],
+)
+def test_a_wrong_setting_is_named(settings: dict[str, object], field: str) -> None:
+    with pytest.raises(Refused, match=field):
+        load_policy(settings)
+
+
+def test_the_digest_changes_with_the_policy_only() -> None:
+    assert Policy().digest() == load_policy({}).digest()
+    assert Policy().digest() != load_policy({"staleAfterS": 31}).digest()
+
+
+def test_tenants_are_all_or_those_listed() -> None:
+    assert Policy().admits("anybody")
+    assert not Policy(tenants=("acme",)).admits("anybody")
