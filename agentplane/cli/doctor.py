@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="The same as -o json.")
 @render.output_option
 @click.pass_context
-def doctor(ctx: click.Context, role: str, fleet: bool, as_json: bool, output: str) -> int:  # noqa: PLR0917
+def doctor(ctx: click.Context, role: str, fleet: bool, as_json: bool, output: str) -> int:
     """Check this machine for its role; every finding has a cause and a fix that works when pasted."""
     import msgspec
 
@@ -50,7 +50,7 @@ def _fleet(ctx: click.Context) -> "list[Check]":
     from agentplane.cli.get import ask
     from agentplane.doctor.fleet import fleet
 
-    return fleet(ask(ctx, lambda client: client.executors()))
+    return fleet([line.executor for line in ask(ctx, lambda client: client.executors())])
 
 
 def _table(checks: "list[Check]") -> None:

@@ -25,8 +25,12 @@ def list_events(  # noqa: PLR0917 - one parameter per option
     """List events, as a table or as CloudEvents."""
     import orjson
 
-    page = ask(ctx, lambda client: client.events(after=after, limit=limit, kind=kind, name=name, type_glob=type_glob))
-    documents = list(page.events)
+    from agentplane.events.cloudevents import encode
+
+    found, _ = ask(
+        ctx, lambda client: client.events(after=after, limit=limit, kind=kind, name=name, type_glob=type_glob)
+    )
+    documents = [orjson.loads(encode(stored)) for stored in found]
     if output == "jsonl":
         for document in documents:
             click.echo(orjson.dumps(document).decode())

@@ -10,7 +10,7 @@ from agentplane.cli import context as contexts
 from agentplane.cli import render
 
 if TYPE_CHECKING:
-    from agentplane.projections.run_view import RunView
+    from agentplane.projections.run_view import RunSummary, RunView
     from agentplane.queries.client import QueryClient
 
 Answer = TypeVar("Answer")
@@ -69,7 +69,9 @@ def _again(before: str | None, show: Callable[[], None]) -> str:
 
 
 def _runs(ctx: click.Context, name: str | None, limit: int, output: str) -> None:
-    rows: Any = ask(ctx, lambda client: client.runs(limit=limit)) if not name else (ask(ctx, lambda c: c.run(name)),)
+    rows: Any = (
+        ask(ctx, lambda client: client.runs(limit=limit)).runs if not name else (ask(ctx, lambda c: c.run(name)),)
+    )
     table = [
         (row.name, row.state.value, row.bundle, row.executor or "-", _code(row), row.message or "-") for row in rows
     ]
@@ -80,12 +82,18 @@ def _runs(ctx: click.Context, name: str | None, limit: int, output: str) -> None
     )
 
 
+def _page(ctx: click.Context, limit: int) -> "tuple[RunSummary, ...]":
+    return ask(ctx, lambda client: client.runs(limit=limit)).runs
+
+
 def _code(row: Any) -> str:  # noqa: ANN401 - RunView or RunSummary
     return "-" if row.exit_code is None else str(row.exit_code)
 
 
 def _executors(ctx: click.Context, name: str | None, limit: int, output: str) -> None:  # noqa: ARG001 - one shape
-    rows = [row for row in ask(ctx, lambda client: client.executors()) if name in {None, row.name}]
+    lines = ask(ctx, lambda client: client.executors())
+    rows = [line.executor for line in lines if name in {None, line.executor.name}]
+    others = {line.executor.name: line.other_leases for line in lines}
     table = [
         (
             row.name,
@@ -93,7 +101,7 @@ def _executors(ctx: click.Context, name: str | None, limit: int, output: str) ->
             ", ".join(row.facts.backends) if row.facts else "-",
             ("usable" if row.facts.kvm.usable else row.facts.kvm.cause) if row.facts else "-",
             f"{row.facts.vcpus} / {row.facts.memory_mib} MiB" if row.facts else "-",
-            len(row.leases),
+            len(row.leases) + others[row.name],
         )
         for row in rows
     ]

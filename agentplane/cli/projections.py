@@ -1,9 +1,14 @@
 """`agentplane projections status|rebuild`."""
 
+from typing import TYPE_CHECKING
+
 import click
 
 from agentplane.cli import render
 from agentplane.cli.get import ask, builtins
+
+if TYPE_CHECKING:
+    from agentplane.projections.status import Poison
 
 
 @click.group()
@@ -17,10 +22,17 @@ def projections() -> None:
 def status(ctx: click.Context, output: str) -> int:
     """Show position, lag and failures; exit status 1 when a projection has stopped."""
     answer = ask(ctx, lambda client: client.projections())
-    rows = [(each.name, each.state, each.position, each.lag, each.message or "-") for each in answer]
+    rows = [
+        (each.projection, "stopped" if each.poison else "running", each.position, each.lag, _why(each.poison))
+        for each in answer
+    ]
     headers = ["projection", "state", "position", "lag", "message"]
     render.emit(builtins(answer), output, lambda: render.table(headers, rows, empty="none"))
-    return 0 if all(each.state != "stopped" for each in answer) else 1
+    return 0 if not any(each.poison for each in answer) else 1
+
+
+def _why(poison: "Poison | None") -> str:
+    return f"event {poison.sequence}: {poison.reason}" if poison else "-"
 
 
 @projections.command()
@@ -30,7 +42,10 @@ def status(ctx: click.Context, output: str) -> int:
 def rebuild(ctx: click.Context, name: str | None, output: str) -> int:
     """Build every projection (or NAME) again from the log; exit status 1 when the result is another."""
     answer = ask(ctx, lambda client: client.rebuild(name))
-    rows = [(each.name, each.events, "same" if each.same else "different", each.digest[:23]) for each in answer]
-    headers = ["projection", "events", "compared", "digest"]
+    rows = [
+        (each.projection, each.position, each.rows, "equal" if each.equal else "DIFFERENT", each.hash_after[:16])
+        for each in answer
+    ]
+    headers = ["projection", "position", "rows", "before and after", "sha256"]
     render.emit(builtins(answer), output, lambda: render.table(headers, rows, empty="none"))
-    return 0 if all(each.same for each in answer) else 1
+    return 0 if all(each.equal for each in answer) else 1

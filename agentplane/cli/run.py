@@ -48,8 +48,7 @@ def run(  # noqa: PLR0917 - one parameter per option
 
 def _wish(bundle: Path, inputs: tuple[str, ...], executor: str | None, seed: str) -> "tuple[str, RunRequested]":
     from agentplane.cli.bundles import judge, show
-    from agentplane.cli.trees import add_input, parse_inputs
-    from agentplane.runners.nix import author_store
+    from agentplane.cli.trees import add_input, author_store, parse_inputs
     from agentplane.runs.model import RunRequested
 
     report, document, facts, directory = judge(bundle)

@@ -1,5 +1,6 @@
 """What `--input NAME=PATH` means: a directory, put into the Nix store as it is, or as git sees it."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -15,6 +16,15 @@ if TYPE_CHECKING:
     from agentplane.runs.model import Input, StorePath
 
 MAX_INPUTS = 8
+
+
+def author_store() -> "Nix":
+    """The Nix store as an author uses it; what was added before is remembered in the user's cache."""
+    from agentplane.runners.kit import Kit
+    from agentplane.runners.nix import Nix
+
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "agentplane"
+    return Nix(cache, Kit(root=cache))  # authors build nothing, so the kit is never looked at
 
 
 def parse_inputs(words: tuple[str, ...]) -> dict[str, Path]:

@@ -1,9 +1,9 @@
 """The configuration of each daemon in a stack, as documents. Pure but for the paths it names."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
+from agentplane.runners.kit import Kit
 from agentplane.stack.layout import Layout
 from agentplane.stack.provision import DATABASE, EXECUTOR, TENANT
 from agentplane.store import roles
@@ -11,12 +11,12 @@ from agentplane.store import roles
 Document = dict[str, Any]
 
 
-def documents(layout: Layout, ports: Mapping[str, int], kit: Path, kernel_deb: Path | None) -> dict[str, Document]:
+def documents(layout: Layout, ports: Mapping[str, int], kit: Kit) -> dict[str, Document]:
     """Configuration by daemon name."""
     return {
         "control": _control(layout, ports),
         "projector": _projector(layout, ports),
-        "executor": _executor(layout, ports, kit, kernel_deb),
+        "executor": _executor(layout, ports, kit),
     }
 
 
@@ -64,14 +64,14 @@ def _projector(layout: Layout, ports: Mapping[str, int]) -> Document:
     }
 
 
-def _executor(layout: Layout, ports: Mapping[str, int], kit: Path, kernel_deb: Path | None) -> Document:
+def _executor(layout: Layout, ports: Mapping[str, int], kit: Kit) -> Document:
     return {
         "name": EXECUTOR,
         "state_dir": str(layout.executor),
         "nats": _nats(layout, ports, "executor"),
         "signing_key_file": str(layout.keys / f"{EXECUTOR}.key"),
         "control_public_key_file": str(layout.trusted_keys / "control.pub"),
-        "vm_kit": str(kit),
-        "kernel_deb": str(kernel_deb) if kernel_deb else None,
+        "vm_kit": str(kit.root),
+        "kernel_deb": str(kit.kernel_deb) if kit.kernel_deb else None,
         "secrets_dir": str(layout.secrets),
     }

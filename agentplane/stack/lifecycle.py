@@ -1,14 +1,13 @@
 """Up, status and down of the embedded stack."""
 
-import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 from agentplane.errors import Broken
+from agentplane.runners.kit import find_kit
 from agentplane.stack import configs, postgres, provision, supervision
 from agentplane.stack.inventory import local_inventory
 from agentplane.stack.layout import Layout
@@ -33,8 +32,9 @@ def _start(layout: Layout, say: Say) -> None:
     say("keys, users and configuration")
     provision.make_keys(layout)
     (layout.config / "nats-server.conf").write_text(provision.nats_configuration(layout, ports))
-    kit, kernel_deb = guest_kit(layout, say)
-    for name, document in configs.documents(layout, ports, kit, kernel_deb).items():
+    say("the guest kit and its kernel")
+    kit = find_kit(layout.root)
+    for name, document in configs.documents(layout, ports, kit).items():
         provision.write_json(layout.config / f"{name}.json", document)
     if not (inventory := layout.config / "inventory.json").exists():
         provision.write_json(inventory, local_inventory(provision.EXECUTOR, datetime.now(UTC)))
@@ -45,27 +45,6 @@ def _start(layout: Layout, say: Say) -> None:
     wait_for_port(ports["postgres"], "postgres")
     provision.make_database(layout, ports["postgres"])
     provision.write_json(layout.context, configs.context(layout, ports))
-
-
-def guest_kit(layout: Layout, say: Say) -> tuple[Path, Path | None]:
-    """The directory of vm/default.nix, and on a machine without nixpkgs the kernel's Debian package.
-
-    Raises:
-        Broken: `stack.kit` (no kit), `stack.kernel` (the package cannot be had).
-    """
-    source = Path(__file__).resolve().parents[2] / "vm"
-    kit = Path(os.environ.get("AGENTPLANE_VM_KIT", source))
-    if not (kit / "default.nix").exists():
-        raise Broken(f"no guest kit at {kit}", code="stack.kit", hint="set AGENTPLANE_VM_KIT to the directory vm/")
-    if "nixpkgs" in os.environ.get("NIX_PATH", ""):
-        return kit, None
-    say("the guest kernel")
-    done = subprocess.run(
-        [str(kit / "fetch-kernel.sh"), str(layout.root / "kernel")], capture_output=True, text=True, check=False
-    )
-    if done.returncode != 0:
-        raise Broken(done.stderr.strip()[-500:], code="stack.kernel", hint="apt-get update")
-    return kit, Path(done.stdout.splitlines()[0])
 
 
 def _programs(layout: Layout) -> tuple[supervision.Program, ...]:

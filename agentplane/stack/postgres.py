@@ -5,6 +5,7 @@ import pwd
 import secrets
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -96,14 +97,15 @@ def _require_reachable(directory: Path) -> None:
 
 
 def _initdb(data: Path, port: int, passfile: Path) -> None:
-    password = secrets.token_hex(24)
-    read, write = os.pipe()
-    os.write(write, password.encode() + b"\n")
-    os.close(write)
-    argv = [str(binaries() / "initdb"), "-D", str(data), "-U", "postgres", "--auth=scram-sha-256", "-E", "UTF8"]
-    argv += ["--locale=C.UTF-8", "--pwfile=/dev/stdin"]
-    done = subprocess.run(as_account(argv), stdin=read, capture_output=True, text=True, check=False)
-    os.close(read)
+    password, user = secrets.token_hex(24), account()
+    # a file, since the server's user may not open our pipe; it is gone before the server runs
+    with tempfile.NamedTemporaryFile(dir=data.parent) as words:
+        words.write(password.encode() + b"\n")
+        words.flush()
+        os.fchown(words.fileno(), user.pw_uid, user.pw_gid)
+        argv = [str(binaries() / "initdb"), "-D", str(data), "-U", "postgres", "--auth=scram-sha-256", "-E", "UTF8"]
+        argv += ["--locale=C.UTF-8", f"--pwfile={words.name}"]
+        done = subprocess.run(as_account(argv), capture_output=True, text=True, cwd=data.parent, check=False)
     if done.returncode != 0:
         raise Broken(f"initdb failed: {done.stderr.strip()[-500:]}", code="postgres.initdb")
     write_passfile(passfile, port, "postgres", password)

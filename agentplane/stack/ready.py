@@ -50,7 +50,11 @@ async def _problem(layout: Layout) -> str | None:
             executors = await QueryClient(bus, context.tenant).executors()
     except Transient as exc:
         return str(exc)
-    return None if any(each.reachable for each in executors) else "no executor has reported yet"
+    return (
+        None
+        if any(each.executor.reachable and each.executor.facts for each in executors)
+        else "no executor has reported yet"
+    )
 
 
 def _tail(path: Path) -> str:
