@@ -19,11 +19,12 @@ pkgs.runCommand "guest-initrd" { nativeBuildInputs = [ pkgs.cpio ] ++ (if pkgs ?
   # Cut a module's appended signature (struct module_signature: 12 bytes, its last 4 the length; a magic line
   # of 28). Checking it costs 0.15 s of CPU per emulated boot and proves nothing: the modules are as trusted as the
   # init beside them, both pinned by this initrd's store path.
+  big_endian() { echo $(( (($1 * 256 + $2) * 256 + $3) * 256 + $4 )); }
   unsign() {
     local magic="~Module signature appended~" size length
     [ "$(tail -c 28 "$1" | tr -d '\0')" = "$magic" ] || return 0
     size=$(wc -c < "$1")
-    length=$(tail -c 32 "$1" | od -An -t u1 -N 4 | awk '{ print (($1 * 256 + $2) * 256 + $3) * 256 + $4 }')
+    length=$(big_endian $(tail -c 32 "$1" | od -An -t u1 -N 4))
     dd if="$1" of=unsigned.ko bs=1M iflag=count_bytes count=$((size - length - 40)) 2>/dev/null
     mv unsigned.ko "$1"
   }
