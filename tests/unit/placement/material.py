@@ -1,0 +1,81 @@
+"""Fleets and requests for tests."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from msgspec.structs import replace
+
+from agentplane.fleet.inventory import Health, Inventory, Node
+from agentplane.placement.model import ExecutorState, Placement, PlacementRequest
+from agentplane.placement.place import place
+from agentplane.policy import Policy
+from agentplane.runs.model import Check, Resources
+from agentplane.runs.protocol import Acceleration, ExecutorFacts
+
+NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
+WORKING = Acceleration(usable=True, cause="ok")
+HANGS = Acceleration(usable=False, cause="hang: no sentinel within 20 s")
+FACTS = ExecutorFacts(
+    os="linux",
+    arch="x86_64",
+    backends=("microvm", "process"),
+    networks=("none",),
+    kvm=HANGS,
+    vcpus=4,
+    memory_mib=4096,
+    disk_mib=40960,
+    secrets=("TOKEN",),
+    draining=False,
+    versions={},
+)
+REQUEST = PlacementRequest(
+    backend_intent="microvm",
+    network_mode="none",
+    resources=Resources(vcpus=1, memory_mib=256, disk_mib=1024),
+    lane="staging",
+)
+
+
+def node(name: str, **changes: Any) -> Node:
+    plain = Node(
+        name=name,
+        ssh_ref=f"{name}.example",
+        enabled=True,
+        os="linux",
+        arch="x86_64",
+        health=Health.READY,
+        trust_zone="local",
+        backends=None,
+        capabilities={},
+    )
+    return replace(plain, **changes)
+
+
+def state(name: str, **changes: Any) -> ExecutorState:
+    own = {key: changes.pop(key) for key in ("last_seen", "leases", "fenced") if key in changes}
+    fields: dict[str, Any] = {"facts": replace(FACTS, **changes), "last_seen": NOW, **own}
+    return ExecutorState(name=name, **fields)
+
+
+def fleet(*nodes: Node, default: str | None = None, **changes: Any) -> Inventory:
+    plain = Inventory(
+        executors=nodes,
+        builders=(),
+        default_executor=default,
+        default_builder=None,
+        prefer_healthy=True,
+        require_enabled=True,
+    )
+    return replace(plain, **changes)
+
+
+def ask(inventory: Inventory, *states: ExecutorState, policy: Policy | None = None, **changes: Any) -> Placement:
+    return place(replace(REQUEST, **changes), inventory, states, policy or Policy(), NOW)
+
+
+def row(placement: Placement, name: str) -> Check:
+    return next(check for check in placement.table if check.executor == name)
+
+
+def codes(check: Check) -> list[str]:
+    return [reason.split(":")[0] for reason in check.reasons]
