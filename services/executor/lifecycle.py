@@ -282,6 +282,9 @@ class Attempt:
         record, before = replace(self._record, **changes), self._record
         self._directory.save(record)
         self._record = record
+        if record.stage is not before.stage:
+            outcome = record.ended.outcome if record.ended else None
+            log.info("stage complete", run=str(self._directory.key), stage=record.stage, outcome=outcome)
         if before.stage in HOLDING and record.stage not in HOLDING:
             self._around.changed()  # there is room for more
 
