@@ -56,7 +56,7 @@ chapter "9. A copy of the evidence with one changed byte: caught"
 cp -r "$work/evidence" "$work/tampered"
 artifact=$(find "$work/tampered/artifacts" -name run-artifact.json)
 sed -i 's/"exitCode": *0/"exitCode":1/' "$artifact"
-expect 7 evidence verify "$work/tampered" --keys "$AGENTPLANE_STATE_DIR/keys/trusted"
+expect 1 evidence verify "$work/tampered" --keys "$AGENTPLANE_STATE_DIR/keys/trusted"
 
 chapter "10. Where to look next"
 cat <<NEXT

@@ -1,5 +1,6 @@
 """`agentplane evidence show|export|verify`: what was signed about a run, for people, for keeps, for strangers."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +9,7 @@ import click
 from agentplane.cli import context as contexts
 from agentplane.cli import render
 from agentplane.cli.get import ask, builtins
-from agentplane.errors import AgentplaneError, Refused
+from agentplane.errors import AgentplaneError, NotFound, Refused
 
 if TYPE_CHECKING:
     from agentplane.evidence.keys import TrustedKeys
@@ -68,7 +69,7 @@ def export(  # noqa: PLR0917 - one parameter per option
     trusted = _trusted(ctx, keys)
     view, rows, bundle = ask(ctx, lambda client: _all_of(client, run))
     records = select_attempt([_opened(row, trusted) for row in rows if not row.fenced])
-    directory = artifacts or Path(view.out_dir or "")
+    directory = _artifacts_of(view, artifacts)
     files = write_export(target, records, bundle, trusted, open_within(directory))
     answer = {"run": view.name, "directory": str(target), "files": files, "statements": len(records)}
     render.emit(answer, output, lambda: click.echo(str(target)))
@@ -93,6 +94,17 @@ def verify(ctx: click.Context, path: Path, keys: Path | None, output: str) -> in
     render.emit(answer, output, lambda: _steps(report))
     render.say(f"{path}: {report.verdict}", style="green" if report.verified else "red")
     return 0 if report.verified else 1
+
+
+def _artifacts_of(view: "RunView", given: Path | None) -> Path:
+    directory = given or Path(view.out_dir or "/nonexistent")
+    if view.artifacts and not os.access(directory, os.R_OK | os.X_OK):
+        raise NotFound(
+            f"the files of {view.name} are not here, or not for you: {directory} on {view.executor}",
+            code="evidence.artifacts.away",
+            hint="copy that directory from the executor's host and name the copy with --artifacts",
+        )
+    return directory
 
 
 def _trusted(ctx: click.Context, keys: Path | None) -> "TrustedKeys":

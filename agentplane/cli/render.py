@@ -1,6 +1,7 @@
 """Answers as json, yaml or a table. Data goes to stdout; colour only where NO_COLOR and the terminal allow it."""
 
 import json
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
@@ -40,15 +41,17 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, empty: st
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(highlight=False)
+    # into a pipe nothing is folded: the reader may be grep
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
     grid = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for header in headers:
         grid.add_column(header, overflow="fold")
     for row in cells:
         grid.add_row(*[Text(cell, style=STYLES.get(cell, "")) for cell in row])
-    console.print(grid, width=None if console.is_terminal else 200)
+    console.print(grid)
 
 
+WIDE = 400
 STYLES = {
     "succeeded": "green",
     "pass": "green",

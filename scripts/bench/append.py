@@ -88,7 +88,9 @@ def run(report: Callable[[str, str], None]) -> None:
     report("append: eventsourcing, one at a time", f"{library:,.0f} events/s")
     report("append: fdatasync of 1 KB, one at a time", f"{syncs:,.0f}/s")
     report("append: ours, 1 producer", f"{one:,.0f} events/s = {one / library:.1f}x the library")
-    report(f"append: ours, {PRODUCERS} producers", f"{many:,.0f} events/s = {many / library:.1f}x the library (goal 25x)")
+    report(
+        f"append: ours, {PRODUCERS} producers", f"{many:,.0f} events/s = {many / library:.1f}x the library (goal 25x)"
+    )
 
 
 def _round(database: Database, recorder: PostgresApplicationRecorder, directory: Path) -> tuple[float, ...]:
