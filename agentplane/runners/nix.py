@@ -18,6 +18,7 @@ import msgspec
 from agentplane.canonical import canonical_bytes
 from agentplane.errors import Broken, NotFound, Refused, Tampered
 from agentplane.guests.spec import STORE_PATH
+from agentplane.runners.builders import builders
 from agentplane.runners.command import run
 from agentplane.runners.kit import Kit
 from agentplane.runners.nar import nar_hash
@@ -32,6 +33,7 @@ class Nix:
     """The store and the kit of this host. Blocking; call it in a thread."""
 
     def __init__(self, state_dir: Path, kit: Kit, *, timeout_s: float = _BUILD_TIMEOUT_S) -> None:
+        self._state_dir = state_dir
         self._links = state_dir / "nix"
         self._kit = kit
         self._timeout_s = timeout_s
@@ -122,10 +124,11 @@ class Nix:
             pinned = msgspec.json.decode(record.read_bytes(), type=StorePath)
             if pinned.path == known:
                 return pinned
+        by = builders(self._state_dir, network=self._kit.kernel_deb is None)
         run(
-            [*_isolation(self._kit), *_nix_build(self._kit, attribute, arguments, source), "--out-link", str(link)],
+            [*by.prefix, *_nix_build(self._kit, attribute, arguments, source), "--out-link", str(link)],
             timeout_s=self._timeout_s,
-            environment=environment(),
+            environment=environment(by.configuration),
             label=f"the Nix build of {arguments.get('name', attribute)}",
             code="nix.build-failed",
             hint=_HINT,
@@ -141,13 +144,15 @@ class Nix:
         run(argv, timeout_s=self._timeout_s, environment=environment(), code="nix.add-failed")
 
 
-def environment() -> dict[str, str]:
-    """What Nix needs to work here: nothing where a daemon runs, else single-user as root or in a user's own store."""
-    lines = ["experimental-features = nix-command flakes"]
-    if not _DAEMON_SOCKET.exists():
-        lines += ["build-users-group =", "sandbox = true", "sandbox-fallback = false", "substituters ="]
-    extra = os.environ.get("NIX_CONFIG", "")
-    return {"NIX_CONFIG": "\n".join([*lines, extra]).rstrip() + "\n"}
+def environment(building: Sequence[str] = ("build-users-group =",)) -> dict[str, str]:
+    """What Nix's commands need here. `building`: lines of `builders`; the default is for what builds nothing.
+
+    The caller's own NIX_CONFIG (a binary cache, its keys) is honoured, except in who builds and how sealed.
+    """
+    single = not _DAEMON_SOCKET.exists()
+    lines = ["experimental-features = nix-command flakes", *(("substituters =",) if single else ())]
+    lines += [os.environ.get("NIX_CONFIG", ""), *(building if single else ())]
+    return {"NIX_CONFIG": "\n".join(line for line in lines if line) + "\n"}
 
 
 def _nix_build(kit: Kit, attribute: str, arguments: Mapping[str, str], source: StorePath | None) -> list[str]:
@@ -160,11 +165,6 @@ def _nix_build(kit: Kit, attribute: str, arguments: Mapping[str, str], source: S
     for name, value in arguments.items():
         argv += ["--argstr", name, value]
     return argv
-
-
-def _isolation(kit: Kit) -> Sequence[str]:
-    """No network for a build that needs none, where we may say so."""
-    return ("unshare", "--net", "--") if kit.kernel_deb is not None and os.geteuid() == 0 else ()
 
 
 def _linked(link: Path) -> str | None:

@@ -1,6 +1,7 @@
 """Acceleration is found out by booting; Nix is called only for what is new."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -83,6 +84,36 @@ def test_a_bundle_cannot_read_the_host_while_it_is_evaluated(nix: Nix, tmp_path:
     source = nix.add_tree(bundle, "bundle-thief")
     with pytest.raises(Broken, match="forbidden in restricted mode"):
         nix.build_guest(source, "thief", "guest.nix", "smoke.sh")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root's builds have users of their own")
+def test_a_builder_of_a_bundle_cannot_change_what_others_share(nix: Nix, tmp_path: Path) -> None:
+    bundle = tmp_path / "bundle"
+    shutil.copytree(HOSTILE / "well-behaved", bundle)
+    attack = "chmod u+w ${pkgs.pkgsStatic.busybox}/bin/busybox; mkdir $out"
+    marker = f"# {os.getpid()}"  # never built before
+    (bundle / "guest.nix").write_text(
+        '{ pkgs, ... }: { packages = [ (pkgs.runCommand "poison" { } "' + attack + '") ]; } ' + marker + "\n"
+    )
+    source = nix.add_tree(bundle, "bundle-poison")
+    with pytest.raises(Broken, match="Operation not permitted"):
+        nix.build_guest(source, "poison", "guest.nix", "smoke.sh")
+
+
+def test_a_builder_of_a_bundle_has_no_network(nix: Nix, tmp_path: Path) -> None:
+    bundle = tmp_path / "bundle"
+    shutil.copytree(HOSTILE / "well-behaved", bundle)
+    fixed = 'outputHash = "sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="; outputHashMode = "flat";'
+    script = "cat /proc/net/dev >&2; exit 1"
+    (bundle / "guest.nix").write_text(
+        '{ pkgs, ... }: { packages = [ (pkgs.runCommand "fetch" { ' + fixed + ' } "' + script + '") ]; }\n'
+    )
+    source = nix.add_tree(bundle, "bundle-fetch")
+    with pytest.raises(Broken) as broken:
+        nix.build_guest(source, "fetch", "guest.nix", "smoke.sh")
+    devices = [line.split(":")[0].split()[-1] for line in broken.value.message.splitlines() if ": " in line]
+    assert "eth0" not in " ".join(devices)
+    assert "lo" in devices
 
 
 def test_a_path_that_is_not_what_was_pinned_is_told(nix: Nix) -> None:
