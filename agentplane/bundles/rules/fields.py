@@ -1,6 +1,7 @@
 """The document against its schema: types, missing and unknown fields, numbers. Pure."""
 
 import difflib
+import itertools
 from typing import Any, Final
 
 from agentplane import schemas
@@ -8,6 +9,7 @@ from agentplane.bundles.case import Case, Findings, Path, fail, quote, warn
 from agentplane.schemas import SchemaError
 
 _CODES: Final = {"required": "missing", "additionalProperties": "unknown-field"}
+_HINTED: Final = 200  # looking for a near name takes long; a hostile document has many
 # in real bundles of the seeds, and in none of their schemas: carried along, or judged by a rule of its own
 _TOLERATED: Final = frozenset(
     {
@@ -29,15 +31,15 @@ def schema_name(case: Case) -> str:
 
 def schema(case: Case) -> Findings:
     """The document is what its schema says."""
-    for error in schemas.check(schema_name(case), case.value):
+    for index, error in enumerate(schemas.check(schema_name(case), case.value)):
         path = _path(error)
         words = f"{_dotted(path)} {error.message}" if path else error.message
-        yield fail(_CODES.get(error.keyword, "schema"), path, words, _hint(case, error))
+        yield fail(_CODES.get(error.keyword, "schema"), path, words, _hint(case, error) if index < _HINTED else None)
 
 
 def unknown(case: Case) -> Findings:
     """Fields that the schema leaves open but does not know: kept, without effect, often a typing error."""
-    yield from _unknown(case.value, schemas.document(schema_name(case)), ())
+    yield from itertools.islice(_unknown(case.value, schemas.document(schema_name(case)), ()), _HINTED)
 
 
 def _unknown(value: Any, rules: dict[str, Any], path: Path) -> Findings:  # noqa: ANN401 - any JSON value

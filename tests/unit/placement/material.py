@@ -52,7 +52,7 @@ def node(name: str, **changes: Any) -> Node:
 
 
 def state(name: str, **changes: Any) -> ExecutorState:
-    own = {key: changes.pop(key) for key in ("last_seen", "leases", "fenced") if key in changes}
+    own: dict[str, Any] = {key: changes.pop(key) for key in ("last_seen", "leases", "fenced") if key in changes}
     fields: dict[str, Any] = {"facts": replace(FACTS, **changes), "last_seen": NOW, **own}
     return ExecutorState(name=name, **fields)
 
