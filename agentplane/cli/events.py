@@ -36,7 +36,7 @@ def list_events(  # noqa: PLR0917 - one parameter per option
             click.echo(orjson.dumps(document).decode())
         return 0
     rows = [
-        (each["sequence"], each["recordedtime"], each["type"], f"{each['kind']}/{each['name']}", each["actor"])
+        (int(each["sequence"]), each["recordedtime"], each["type"], f"{each['kind']}/{each['name']}", each["actor"])
         for each in documents
     ]
     render.emit(

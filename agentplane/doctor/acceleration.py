@@ -32,11 +32,14 @@ def acceleration(state_dir: Path) -> list[Check]:
     boots = passed("guest.boots", "the probe guest booted under emulation just now")
     if not emulated.usable:
         boots = failed("guest.boots", emulated.cause, "apt-get install --reinstall -y qemu-system-x86")
-    return [version, boots, _kvm(kvm.usable, kvm.cause)]  # noqa: FBT003 - a fact, not a switch
+    return [version, boots, _kvm(kvm.usable, kvm.cause)]
 
 
 def _kvm(usable: bool, cause: str) -> Check:  # noqa: FBT001
     if usable:
         return passed("accel.kvm", "the probe guest booted under KVM")
+    if "Permission denied" in cause:
+        fix = "chgrp kvm /dev/kvm && chmod 660 /dev/kvm"
+        return failed("accel.kvm", "denied: /dev/kvm is closed to the users that guests run as", fix, required=False)
     # emulation works everywhere, so this is never more than a warning
     return failed("accel.kvm", cause, KVM_FIXES.get(cause.partition(":")[0]), required=False)

