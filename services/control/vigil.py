@@ -51,6 +51,7 @@ class Vigil:
         self._heartbeat_seconds = heartbeat_seconds
         self._heard: dict[str, datetime] = {}
         self._contradictions: Counter[str] = Counter()  # consecutive heartbeats that contradict the committed journal
+        self._complaints: dict[str, str] = {}  # what was last logged of executors that are not accepted
         self._since = runtime.now()  # silence before this says nothing
 
     def last_heard(self, executor: str) -> datetime:
@@ -78,8 +79,9 @@ class Vigil:
             return _encode(heartbeats.refuse(refused.message, self._heartbeat_seconds))
         await self._runtime.refresh(_REFRESH_S)
         if message := self._objection(request) or self._contradiction(request):
-            log.warning("executor not accepted", executor=request.executor, reason=message)
+            self._complain(request.executor, message)
             return _encode(heartbeats.refuse(message, self._heartbeat_seconds))
+        self._complaints.pop(request.executor, None)
         self._mark(request.executor)
         await self._take_note(request)
         return _encode(heartbeats.reply(self._runtime.state, request, self._heartbeat_seconds))
@@ -156,6 +158,11 @@ class Vigil:
         message = heartbeats.lost_journal(request, self._runtime.state.executor(request.executor))
         self._contradictions[request.executor] = self._contradictions[request.executor] + 1 if message else 0
         return message if self._contradictions[request.executor] >= _CONTRADICTIONS else ""
+
+    def _complain(self, executor: str, message: str) -> None:
+        if self._complaints.get(executor) != message:  # once, not with every heartbeat
+            log.warning("executor not accepted", executor=executor, reason=message)
+            self._complaints[executor] = message
 
     def _mark(self, executor: str) -> None:
         self._heard[executor] = self._runtime.now()
