@@ -7,17 +7,22 @@ digest: publishing again is harmless.
 
 import asyncio
 import contextlib
+from asyncio import sleep as pause
 from collections.abc import Sequence
 from typing import Final, Protocol
 
 import msgspec
 
-from agentplane.errors import Transient
+from agentplane.daemon.logs import get_logger
+from agentplane.errors import AgentplaneError, Transient
 from agentplane.ports import Bus
 
 WINDOW: Final = 256  # records on their way at most
 BATCH: Final = 32
 STALLED_ANSWERS: Final = 3
+_DENIED_PAUSE_S: Final = 5.0
+
+log = get_logger()
 
 
 class Window(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,6 +89,7 @@ class Delivery:
         self._subject = subject
         self._window = Window()
         self._changed = asyncio.Event()
+        self._healthy = True
 
     @property
     def window(self) -> Window:
@@ -126,10 +132,13 @@ class Delivery:
         records = await asyncio.to_thread(self._backlog.read, after, upto)
         try:
             await self._bus.publish_batch([(self._subject, record.envelope, record.digest) for record in records])
-        except Transient as exc:
-            self._window = after_failure(self._window)
-            await asyncio.sleep(exc.delay_s)
+        except AgentplaneError as exc:
+            if self._healthy:
+                log.warning("records cannot be sent, and are kept", code=exc.code, reason=str(exc), first=after + 1)
+            self._healthy, self._window = False, after_failure(self._window)
+            await pause(exc.delay_s if isinstance(exc, Transient) else _DENIED_PAUSE_S)
             return True
+        self._healthy = True
         # An answer may have come meanwhile: it knows better than we what to send again.
         if self._window.sent == after:
             self._window = after_sent(self._window, upto)

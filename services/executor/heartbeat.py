@@ -64,13 +64,14 @@ class Heart:
         self._now.clear()
         try:
             reply = await self._ask()
+            again = self._act(reply)
         except AgentplaneError as exc:
             return self._failed(exc)
         if self._failures or self.last is None or self.last.accepted != reply.accepted:
             log.info("control answers", accepted=reply.accepted, message=reply.message)
         self._failures = 0
         self.last = reply
-        return _SOON_S if self._act(reply) else float(max(1, reply.heartbeat_seconds))
+        return _SOON_S if again else float(max(1, reply.heartbeat_seconds))
 
     async def _ask(self) -> HeartbeatReply:
         request = msgspec.json.encode(self._request())
@@ -84,6 +85,6 @@ class Heart:
 
     def _failed(self, error: AgentplaneError) -> float:
         if self._failures == 0:
-            log.warning("control does not answer", code=error.code, reason=str(error))
+            log.warning("heartbeat failed", code=error.code, reason=str(error))
         self._failures += 1
         return min(_LAST_RETRY_S, _FIRST_RETRY_S * (1 << min(self._failures, 6)))

@@ -217,6 +217,7 @@ class Attempt:
             log.warning("unreportable assignment", run=str(self._directory.key), code=exc.code, reason=str(exc))
             seal = 0
         self._save(stage=Stage.SEALED, seal_index=seal)
+        self._claims = self._mandate = None  # kept attempts are many
 
     async def _acknowledge(self, claims: AttemptLedger) -> None:
         """The receipt for control's placement, unless it is made; none for what control did not sign."""
