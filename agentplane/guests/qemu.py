@@ -111,9 +111,10 @@ def _disk(serial: str, image: str, bus: str) -> list[str]:
 
 
 def _scratch(fd: int, bus: str) -> list[str]:
+    # report: when the host's disk is full the guest gets an I/O error; QEMU would pause it for ever.
     return [
         *("-drive", f"id=scratch,file=/proc/self/fd/{fd},format=raw,if=none,cache=unsafe,file.locking=off"),
-        *("-device", f"virtio-blk-{bus},drive=scratch,serial=scratch"),
+        *("-device", f"virtio-blk-{bus},drive=scratch,serial=scratch,werror=report,rerror=report"),
     ]
 
 

@@ -1,5 +1,6 @@
 """The process runner keeps the same contract as QEMU's."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -56,3 +57,31 @@ def test_the_memory_limit_bites(host: Host, plan: MakePlan) -> None:
 def test_a_terabyte_is_refused_while_it_comes(host: Host, plan: MakePlan) -> None:
     ending, _ = run(host, plan("artifact-sparse", kind="process", caps=Caps()))
     assert ending.outcome is Outcome.RESULT_REFUSED
+
+
+def test_a_sandbox_that_does_not_come_up_is_the_hosts_failure(host: Host, plan: MakePlan) -> None:
+    ending, _ = run(host, plan("well-behaved", kind="process", artifact_targets=("/proc/nowhere/artifacts",)))
+    assert (ending.outcome, ending.started) == (Outcome.HOST_FAILED, False)
+    assert "bwrap: " in ending.message
+
+
+def test_a_process_sees_nothing_of_the_host(host: Host, plan: MakePlan, tmp_path: Path, nix: Nix) -> None:
+    bundle = tmp_path / "bundle"
+    shutil.copytree(HOSTILE / "well-behaved", bundle)
+    (bundle / "smoke.sh").write_text(
+        "#!/bin/sh\n"
+        "ls / /sys/class/net /etc /home /root /proc/1/root 2>&1\n"
+        "cat /proc/net/dev | tail -n +3 | cut -d: -f1\n"
+        "touch /x /nix/x 2>&1\n"
+        "id -u; grep CapEff /proc/self/status; unshare -U true 2>&1; env | grep -c AGENTPLANE_\n"
+    )
+    source = nix.add_tree(bundle, "bundle-looks")
+    spec = nix.build_process(source, "looks", "guest.nix", "smoke.sh")
+    _, directory = run(host, plan("well-behaved", kind="process", spec=spec))
+    said = (directory / "console.log").read_text()
+    assert "eth0" not in said
+    assert "lo" in said.split()
+    assert "passwd" not in said
+    assert said.count("Read-only file system") == 2
+    assert "CapEff:\t0000000000000000" in said
+    assert "unshare" in said  # refused: no user namespace within

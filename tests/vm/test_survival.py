@@ -6,6 +6,7 @@ import select
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -16,7 +17,7 @@ from agentplane.guests.spec import parse_guest
 from agentplane.runners import launch as launches
 from agentplane.runners.host import Host
 from agentplane.runners.launch import ShimHandle
-from agentplane.runners.plan import Ending, Plan
+from agentplane.runners.plan import Caps, Ending, Plan
 from agentplane.runners.qemu import QemuRunner
 from agentplane.runs.states import Outcome
 from tests.vm.conftest import MakePlan
@@ -122,3 +123,29 @@ def test_a_program_that_does_not_start_is_told(host: Host, plan: MakePlan, tmp_p
     ending = launches.adopt(launches.launch_directory(asked.run_dir, 1))
     assert isinstance(ending, Ending)
     assert (ending.outcome, ending.started) == (Outcome.HOST_FAILED, False)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 128 KiB."""
+    place = tmp_path / "small"
+    place.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", str(place)], check=False)
+    if mounted.returncode != 0:
+        pytest.skip("this user may not mount a small file system")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+@pytest.mark.parametrize("bundle", ["console-flood", "disk-full"])
+def test_a_host_disk_that_is_full_ends_in_an_outcome(host: Host, plan: MakePlan, small_disk: Path, bundle: str) -> None:
+    asked = plan(bundle, run_dir=str(small_disk / "run"), caps=Caps(console_bytes=1 << 20), deadline_s=3.0)
+    handle = QemuRunner(host).launch(asked, {})
+    ending = handle.wait(60)
+    assert ending is not None
+    if bundle == "console-flood":
+        assert ending.outcome is Outcome.TIMEOUT
+        assert "console" in ending.truncated
+    else:
+        assert ending.outcome is Outcome.HOST_FAILED
+        assert ending.message == "the artifacts could not be kept: No space left on device"

@@ -8,7 +8,8 @@ import sys
 
 def main() -> int:
     """Run one launch.json to its outcome.json."""
-    sys.path.insert(0, os.path.abspath(os.path.join(os.path.dirname(__file__), *([os.pardir] * 3))))
+    # Last: whatever lies beside the package must not stand in for the standard library.
+    sys.path.append(os.path.abspath(os.path.join(os.path.dirname(__file__), *([os.pardir] * 3))))
     from agentplane.runners.shim.supervise import supervise  # noqa: PLC0415 - not on the path before this line
 
     reading, writing = os.pipe()

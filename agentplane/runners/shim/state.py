@@ -1,10 +1,15 @@
 """Small files that are there whole or not at all, and who a process is. Standard library only."""
 
+import contextlib
 import fcntl
 import json
 import os
 from collections.abc import Mapping
 from time import gmtime, strftime, time
+from typing import Final
+
+_RESERVE: Final = ".reserve"
+_RESERVE_BYTES: Final = 16 << 10
 
 
 def write_json(directory: str, name: str, value: Mapping[str, object]) -> None:
@@ -18,6 +23,22 @@ def write_json(directory: str, name: str, value: Mapping[str, object]) -> None:
         os.close(fd)
     os.rename(temporary, os.path.join(directory, name))
     sync_directory(directory)
+
+
+def reserve(directory: str) -> None:
+    """Set some blocks aside, so that the last word can be written when the disk is full; see `release`."""
+    fd = os.open(os.path.join(directory, _RESERVE), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        os.write(fd, bytes(_RESERVE_BYTES))
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def release(directory: str) -> None:
+    """Give back what `reserve` set aside."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(os.path.join(directory, _RESERVE))
 
 
 def sync_directory(directory: str) -> None:

@@ -1,14 +1,16 @@
 """One supervision from launch.json to outcome.json."""
 
+import contextlib
 import json
 import os
+import signal
 import sys
 from typing import BinaryIO
 
 from agentplane.runners.shim import cgroups, contract
 from agentplane.runners.shim.contract import Ended, Launch, Launched
 from agentplane.runners.shim.spawn import Program, spawn
-from agentplane.runners.shim.state import boot_id, start_ticks, try_lock, utc_now, write_json
+from agentplane.runners.shim.state import boot_id, release, reserve, start_ticks, try_lock, utc_now, write_json
 from agentplane.runners.shim.watch import Watch
 
 
@@ -26,9 +28,16 @@ def supervise(directory: str, secrets: BinaryIO, interrupted: int) -> str | None
         reason = exc.strerror if isinstance(exc, OSError) and exc.errno is None else str(exc)
         write_json(directory, contract.OUTCOME, {**_failed(str(reason))})
         return str(reason)
-    write_json(directory, contract.LAUNCHED, {**_launched(program)})
+    try:
+        write_json(directory, contract.LAUNCHED, {**_launched(program)})
+        reserve(directory)
+    except OSError as exc:
+        _end(program)
+        return f"the run's directory cannot be written: {exc}"
     _answer()
-    write_json(directory, contract.OUTCOME, {**_watched(launch, program, directory, interrupted)})
+    ended = _watched(launch, program, directory, interrupted)
+    release(directory)
+    write_json(directory, contract.OUTCOME, {**ended})
     return None
 
 
@@ -37,10 +46,15 @@ def _watched(launch: Launch, program: Program, directory: str, interrupted: int)
     try:
         return Watch(launch, program, directory, interrupted).run()
     except Exception as exc:  # noqa: BLE001 - the last line of defence of one run
-        cgroups.destroy(program.group)
-        os.kill(program.pid, 9)
-        os.waitpid(program.pid, 0)
+        _end(program)
         return _failed(f"the shim failed: {type(exc).__name__}: {exc}", started=True)
+
+
+def _end(program: Program) -> None:
+    with contextlib.suppress(ProcessLookupError, ChildProcessError):
+        os.kill(program.pid, signal.SIGKILL)
+        os.waitpid(program.pid, 0)
+    cgroups.destroy(program.group)
 
 
 def _read_secrets(source: BinaryIO, count: int) -> list[bytes]:

@@ -217,7 +217,9 @@ class Watch:
                 drain.sync()
 
     def _seen(self, status: int, oom_kills: int) -> Seen:
-        serial, host = (getattr(self.drains.get(name), "tail", b"") for name in ("serial", "host"))
+        # A sandbox that does not come up says so on the console; once the workload runs, that is the workload's.
+        spoken = ("host", "serial", "console") if "started" not in self.times else ("host", "serial")
+        tails = [getattr(self.drains.get(name), "tail", b"") for name in spoken]
         return Seen(
             program=os.path.basename(self.launch["argv"][0]),
             status=status,
@@ -230,7 +232,7 @@ class Watch:
             stop=self.stop_cause,
             stop_reason=self.stop_reason,
             oom_kills=oom_kills,
-            last_words=last_words(host or serial),
+            last_words=last_words(next(filter(None, tails), b"")),
             deadline_s=self.launch["deadline_s"],
         )
 
