@@ -31,8 +31,11 @@ class _Waiting:
     def __init__(self, request: Request, future: "asyncio.Future[tuple[StoredEvent, ...]]") -> None:
         self.request = request
         self.future = future
-        self.events = sum(len(events) for events in request.prepared)
-        self.size_bytes = sum(len(prepared.data) for events in request.prepared for prepared in events)
+        self.events = self.size_bytes = 0
+        for events in request.prepared:
+            self.events += len(events)
+            for prepared in events:
+                self.size_bytes += len(prepared.data)
 
     def answer(self, outcome: Outcome) -> None:
         """Tell the caller, who may have gone."""

@@ -25,6 +25,7 @@ from agentplane.store import sql
 from agentplane.store.connection import Link, Row
 from agentplane.store.ledger import Entry, Ledger
 from agentplane.store.prepare import Request
+from agentplane.store.rows import copy_data
 
 MAX_CACHED_STREAMS: Final = 50_000
 POLITE_BATCHES: Final = 32  # after a lost race
@@ -160,8 +161,6 @@ async def _write(connection: AsyncConnection[Row], entries: list[Entry], *, comm
         await connection.execute(sql.INSERT, sql.row_of(entries[0]))
     elif entries:
         async with connection.cursor() as cursor, cursor.copy(sql.COPY) as copy:
-            copy.set_types(sql.TYPES)
-            for entry in entries:
-                await copy.write_row(sql.row_of(entry))
+            await copy.write(copy_data(entries))
     if commit:
         await connection.execute("COMMIT")

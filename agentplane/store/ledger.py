@@ -15,7 +15,7 @@ from agentplane.ids import EventId
 from agentplane.store.prepare import Prepared, Request
 
 
-class Entry(msgspec.Struct, frozen=True):
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """One row of the log."""
 
     stored: StoredEvent
@@ -42,35 +42,34 @@ class Ledger:
         Raises:
             Conflict: `store.version` or `store.duplicate-id`; the ledger is as before.
         """
-        mark, head, versions = (
-            len(self.entries),
-            self.head,
-            {a.stream: self.versions[a.stream] for a in request.appends},
-        )
+        mark = len(self.entries)
+        placed: list[StoredEvent] = []
         try:
-            placed = [
-                stored
-                for append, events in zip(request.appends, request.prepared, strict=True)
-                for stored in self._place_append(append, events)
-            ]
+            for append, events in zip(request.appends, request.prepared, strict=True):
+                self._place_append(append, events, placed)
         except Conflict:
-            for entry in self.entries[mark:]:
-                del self._known[entry.stored.event.id]
-            del self.entries[mark:]
-            self.head = head
-            self.versions.update(versions)
+            self._undo(mark)
             raise
         return tuple(placed)
 
-    def _place_append(self, append: Append, events: tuple[Prepared, ...]) -> list[StoredEvent]:
-        found = [self._duplicate(prepared) for prepared in events]
-        repeated = sum(entry is not None for entry in found)
-        if not (events and repeated == len(events)):
+    def _undo(self, mark: int) -> None:
+        for entry in reversed(self.entries[mark:]):
+            stored = entry.stored
+            del self._known[stored.event.id]
+            self.versions[stored.event.stream] = stored.stream_version - 1
+            self.head = stored.sequence - 1
+        del self.entries[mark:]
+
+    def _place_append(self, append: Append, events: tuple[Prepared, ...], placed: list[StoredEvent]) -> None:
+        repeated = 0
+        for prepared in events:
+            entry = self._known.get(prepared.event.id)
+            if entry is not None:
+                _check_same(prepared, entry)
+                repeated += 1
+        if repeated == 0 or repeated < len(events):
             self._check_version(append, repeated)
-        return [
-            self._entry(append.stream, prepared) if entry is None else entry.stored
-            for prepared, entry in zip(events, found, strict=True)
-        ]
+        placed.extend(self._enter(append.stream, prepared) for prepared in events)
 
     def _check_version(self, append: Append, repeated: int) -> None:
         """What an interrupted call stored already counts as expected."""
@@ -82,27 +81,28 @@ class Ledger:
                 hint="read the stream again and decide again",
             )
 
-    def _duplicate(self, prepared: Prepared) -> Entry | None:
-        entry = self._known.get(prepared.event.id)
-        if entry is not None and entry.digest != prepared.digest:
-            raise Conflict(
-                f"event {prepared.event.id} is stored with another body: "
-                f"stored sha256:{entry.digest.hex()}, given sha256:{prepared.digest.hex()}",
-                code="store.duplicate-id",
-                hint="an id names one event for ever; a different event needs an id of its own",
-            )
-        return entry
-
-    def _entry(self, stream: StreamId, prepared: Prepared) -> StoredEvent:
-        twin = self._duplicate(prepared)  # the same event twice within one call
-        if twin is not None:
-            return twin.stored
-        self.head += 1
-        version = self.versions[stream] = self.versions[stream] + 1
+    def _enter(self, stream: StreamId, prepared: Prepared) -> StoredEvent:
+        """The event at the end of the log, or where it is already: before, or earlier in the same call."""
+        version = self.versions[stream] + 1
         stored = StoredEvent(
-            event=prepared.event, sequence=self.head, stream_version=version, recorded_at=self._recorded_at
+            event=prepared.event, sequence=self.head + 1, stream_version=version, recorded_at=self._recorded_at
         )
         entry = Entry(stored, prepared.data, prepared.digest)
+        first = self._known.setdefault(prepared.event.id, entry)
+        if first is not entry:
+            _check_same(prepared, first)
+            return first.stored
+        self.head += 1
+        self.versions[stream] = version
         self.entries.append(entry)
-        self._known[prepared.event.id] = entry
         return stored
+
+
+def _check_same(prepared: Prepared, entry: Entry) -> None:
+    if entry.digest != prepared.digest:
+        raise Conflict(
+            f"event {prepared.event.id} is stored with another body: "
+            f"stored sha256:{entry.digest.hex()}, given sha256:{prepared.digest.hex()}",
+            code="store.duplicate-id",
+            hint="an id names one event for ever; a different event needs an id of its own",
+        )

@@ -9,7 +9,7 @@ import msgspec
 from agentplane.bus.subjects import event_subject
 from agentplane.errors import Refused
 from agentplane.events.digest import body_digest, encode_data
-from agentplane.events.model import Append, Event, StreamId
+from agentplane.events.model import Append, Event, Phase, StreamId
 from agentplane.events.secrets import find_secrets, may_hold_secret
 
 MAX_DATA_BYTES: Final = 512 * 1024
@@ -17,10 +17,7 @@ MAX_AHEAD: Final = timedelta(minutes=5)  # clocks differ; a claim about the futu
 MAX_TEXT: Final = 253
 
 
-_publishable: Final = lru_cache(maxsize=4096)(event_subject)  # few combinations, asked of every event
-
-
-class Prepared(msgspec.Struct, frozen=True):
+class Prepared(msgspec.Struct, frozen=True, gc=False):
     """An event that may be stored, with the bytes that will be."""
 
     event: Event
@@ -28,7 +25,7 @@ class Prepared(msgspec.Struct, frozen=True):
     digest: bytes  # 32 bytes, of the body
 
 
-class Request(msgspec.Struct, frozen=True):
+class Request(msgspec.Struct, frozen=True, gc=False):
     """One call of `append`: all of it is stored, or nothing."""
 
     appends: tuple[Append, ...]
@@ -64,13 +61,22 @@ def _check_envelope(stream: StreamId, event: Event, latest: datetime) -> None:
         raise _refusal(event, "its time has no offset", "event.time")
     if event.time > latest:
         raise _refusal(event, "its time is more than 5 minutes ahead of ours", "store.future", "compare the clocks")
-    for what, text in (("namespace", stream.namespace), ("name", stream.name), ("actor", event.actor)):
+    wrong = _wrong_name(stream, event.phase, event.type, event.type_version, event.actor)
+    if wrong is not None:
+        raise _refusal(event, wrong, "store.name")
+
+
+@lru_cache(maxsize=8192)
+def _wrong_name(stream: StreamId, phase: Phase, type_: str, type_version: int, actor: str) -> str | None:
+    """What is wrong with the names of an event, if anything; the same few are asked about again and again."""
+    for what, text in (("namespace", stream.namespace), ("name", stream.name), ("actor", actor)):
         if not 0 < len(text) <= MAX_TEXT or not text.isprintable():
-            raise _refusal(event, f"its {what} must be 1 to {MAX_TEXT} printable characters", "store.name")
-    if not 0 < event.type_version < 2**31:
-        raise _refusal(event, "its type_version must be a positive 32-bit integer", "store.name")
+            return f"its {what} must be 1 to {MAX_TEXT} printable characters"
+    if not 0 < type_version < 2**31:
+        return "its type_version must be a positive 32-bit integer"
     # an event that no subject can carry would stop the relay for ever
-    _publishable(stream.tenant, event.phase, stream.kind, event.type)
+    event_subject(stream.tenant, phase, stream.kind, type_)
+    return None
 
 
 def _check_secrets(event: Event) -> None:

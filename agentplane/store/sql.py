@@ -40,11 +40,6 @@ INSERT: Final[LiteralString] = (
     "VALUES (%b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b)"
 )
 COPY: Final[LiteralString] = f"COPY log.events ({_EVENT}, digest) FROM STDIN (FORMAT binary)"
-TYPES: Final = (
-    *("int8", "uuid", "text", "text", "text", "text", "int8", "text", "text", "int4", "text"),
-    *("timestamptz", "timestamptz", "uuid", "uuid", "bytea", "bytea"),
-)
-
 READ: Final[LiteralString] = f"SELECT {_EVENT} FROM log.events WHERE sequence > %b ORDER BY sequence LIMIT %b"
 READ_STREAM: Final[LiteralString] = (
     f"SELECT {_EVENT} FROM log.events "

@@ -3,7 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import msgspec
@@ -239,6 +239,19 @@ async def test_nul_in_data_survives(store: EventStore) -> None:
     odd = event(data={"text": "a\x00\x1f\u2028\x7f\U0001f600"})
     await store.append(append(odd))
     assert (await store.read(0))[0].event.data == odd.data
+
+
+async def test_one_event_and_many_are_stored_alike(store: EventStore) -> None:
+    moments = (datetime(1, 1, 1, tzinfo=UTC), datetime(1999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC), NOW)
+    zone = timezone(timedelta(hours=-7))
+    odd = [
+        event(stream(f"größe {place}"), time=moment.astimezone(zone) if place else moment, causation_id=cause)
+        for place, moment in enumerate(moments)
+        for cause in (None, uuid.uuid4())
+    ]
+    await store.append(append(odd[0]))
+    await store.append(*(append(each) for each in odd[1:]))
+    assert [s.event for s in await store.read(0)] == odd
 
 
 async def test_recorded_at_never_goes_back(store: EventStore, clock: FixedClock) -> None:

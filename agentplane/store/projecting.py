@@ -1,0 +1,135 @@
+"""One batch of events into one read model, in one transaction with its checkpoint. Catch-up, live and rebuild are this.
+
+With a suffix the views stand in the shadow tables of a rebuild, under a checkpoint of their own.
+"""
+
+from typing import Any, Final, LiteralString
+
+import msgspec
+import structlog
+from psycopg import AsyncConnection
+
+from agentplane.errors import Broken
+from agentplane.events.model import StoredEvent
+from agentplane.projections.engine import Folded, Key, Projection, fold, touched
+from agentplane.store import sql
+from agentplane.store import view_tables as tables
+from agentplane.store.connection import Row
+from agentplane.store.view_tables import TABLES
+
+log = structlog.get_logger(__name__)
+
+Events = tuple[StoredEvent, ...]
+
+CHECKPOINT: Final[LiteralString] = (
+    "SELECT version, position, poison_sequence, poison_event, reason FROM views.checkpoints "
+    "WHERE projection = %s FOR UPDATE"
+)
+_ADVANCE: Final[LiteralString] = """
+    UPDATE views.checkpoints
+    SET position = %s, poison_sequence = %s, poison_event = %s, reason = %s, updated_at = now() WHERE projection = %s"""
+
+
+class Stepped(msgspec.Struct, frozen=True, kw_only=True):
+    """What a step did: events folded, where the projection is now, and whether it is stopped by poison."""
+
+    folded: int
+    position: int
+    stopped: bool
+
+
+async def step(
+    connection: AsyncConnection[Row],
+    projection: Projection,
+    suffix: LiteralString,
+    *,
+    limit: int,
+    upto: int | None = None,
+    page: tuple[int, Events] | None = None,
+) -> Stepped:
+    """Fold the next `limit` events, at most up to the sequence `upto`.
+
+    `page`: events that were read already, and after which position; used if the checkpoint is still there.
+
+    Raises:
+        Broken: code `store.views`: the tables are another version's.
+    """
+    name = projection.name + suffix
+    async with connection.transaction():
+        found = await (await connection.execute(CHECKPOINT, [name])).fetchone()
+        if found is None or found[0] != projection.version:
+            raise Broken(f"the views of {name} are another version's", code="store.views", hint="restart the projector")
+        position = int(found[1])
+        if found[2] is not None:
+            return Stepped(folded=0, position=position, stopped=True)
+        fits = page is not None and page[0] == position
+        events = page[1] if page is not None and fits else await read(connection, position, limit)
+        events = tuple(stored for stored in events if upto is None or stored.sequence <= upto)
+        if not events:
+            return Stepped(folded=0, position=position, stopped=False)
+        folded = await _fold(connection, projection, suffix, events, position)
+        poison = folded.poison
+        words = (poison.sequence, poison.event_id, poison.reason) if poison else (None, None, None)
+        await connection.execute(_ADVANCE, [folded.position, *words, name])
+    if poison:
+        log.error("projection.stopped", projection=name, sequence=poison.sequence, reason=poison.reason)
+    count = sum(stored.sequence <= folded.position for stored in events)
+    return Stepped(folded=count, position=folded.position, stopped=poison is not None)
+
+
+async def read(connection: AsyncConnection[Row], after: int, limit: int) -> Events:
+    """The next events of the log."""
+    found = await connection.execute(sql.READ, (after, limit), binary=True)
+    return tuple(map(sql.stored_event, await found.fetchall()))
+
+
+async def prepare(connection: AsyncConnection[Row], projection: Projection) -> None:
+    """Make a projection's table unless this version's is there; let a stopped one try once more."""
+    table = TABLES[projection.name]
+    found = await (await connection.execute(CHECKPOINT, [projection.name])).fetchone()
+    if found is not None and found[0] == projection.version:
+        await connection.execute(
+            "UPDATE views.checkpoints SET poison_sequence = NULL, poison_event = NULL, reason = NULL "
+            "WHERE projection = %s AND poison_sequence IS NOT NULL",
+            [projection.name],
+        )
+        return
+    await connection.execute("DROP TABLE IF EXISTS views." + table.name)
+    for statement in tables.create(table):
+        await connection.execute(statement)
+    await set_checkpoint(connection, projection.name, projection.version)
+
+
+async def set_checkpoint(connection: AsyncConnection[Row], name: str, version: int) -> None:
+    """Begin at the beginning of the log."""
+    await connection.execute(
+        "INSERT INTO views.checkpoints (projection, version) VALUES (%s, %s) ON CONFLICT (projection) DO UPDATE "
+        "SET version = excluded.version, position = 0, poison_sequence = NULL, poison_event = NULL, reason = NULL",
+        [name, version],
+    )
+
+
+async def _fold(
+    connection: AsyncConnection[Row], projection: Projection, suffix: LiteralString, events: Events, position: int
+) -> Folded:
+    table = TABLES[projection.name]
+    views = await _load(connection, projection, suffix, touched(projection, events))
+    folded = fold(projection, views, events, position)
+    if folded.changed:
+        rows = [table.row(view) for view in folded.changed.values()]
+        async with connection.cursor() as cursor:
+            await cursor.executemany(tables.upsert(table, suffix), rows)
+    return folded
+
+
+async def _load(
+    connection: AsyncConnection[Row], projection: Projection, suffix: LiteralString, keys: tuple[Key, ...]
+) -> dict[Key, Any]:
+    if not keys:
+        return {}
+    table = TABLES[projection.name]
+    columns = [list(column) for column in zip(*keys, strict=True)]
+    found = await connection.execute(tables.select(table, suffix), columns)
+    return {
+        tables.key_of(table, row): msgspec.json.decode(row[-1], type=projection.type) for row in await found.fetchall()
+    }
