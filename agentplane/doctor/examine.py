@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from agentplane.doctor import acceleration, nix, services, tools
+from agentplane.doctor import acceleration, kernel, nix, services, tools
 from agentplane.doctor.check import Check, Role
 from agentplane.stack.layout import Layout
 from agentplane.stack.ports import load_ports
@@ -15,7 +15,13 @@ def examine(role: Role, state_dir: Path) -> list[Check]:
     """Every check of a role, in the order in which they build on each other."""
     checks = [*tools.python(), *tools.clock(), *tools.memory(), *tools.disk(state_dir)]
     if role in {Role.DEVELOPER, Role.EXECUTOR}:
-        checks += [*tools.programs(), *tools.cgroups(), *nix.nix(), *acceleration.acceleration(state_dir)]
+        checks += [
+            *tools.programs(),
+            *tools.cgroups(),
+            *kernel.kernel(),
+            *nix.nix(),
+            *acceleration.acceleration(state_dir),
+        ]
     if role in {Role.DEVELOPER, Role.CONTROL}:
         checks += [*tools.servers(), *_services(Layout(state_dir))]
     return [*checks, *services.keys(state_dir)]
