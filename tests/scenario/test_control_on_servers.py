@@ -1,6 +1,7 @@
 """The control daemon on a real PostgreSQL and nats-server; executor and person only talk NATS."""
 
 import asyncio
+import contextlib
 import json
 import uuid
 from collections.abc import AsyncIterator
@@ -16,6 +17,7 @@ from agentplane.bus import subjects
 from agentplane.bus.nats import NatsBus
 from agentplane.daemon.config import check_settings
 from agentplane.daemon.lifecycle import Lifecycle
+from agentplane.errors import Transient
 from agentplane.events import cloudevents
 from agentplane.events.model import Event, StoredEvent
 from agentplane.evidence.keys import public_pem
@@ -83,8 +85,6 @@ class Host:
 
     async def first_beat(self) -> HeartbeatReply:
         """Until control answers."""
-        from agentplane.errors import Transient
-
         while True:
             try:
                 return await self.beat()
@@ -168,3 +168,67 @@ async def test_a_run_goes_from_the_wire_to_its_end(
         "run.evidence",
         "run.finished",
     ]
+
+
+@pytest.mark.stack
+async def test_servers_that_are_killed_and_wiped_cost_time_only(
+    database: Database, nats_server: NatsServer, tmp_path: Path, alice: NatsBus, host: Host
+) -> None:
+    """PostgreSQL is killed while reports come, then NATS loses its storage; the executor keeps its journal."""
+    async with (
+        daemon(settings(database, nats_server, tmp_path)),
+        await PostgresEventStore.open(database.conninfo(READ)) as store,
+    ):
+        assert (await host.first_beat()).accepted
+        wanted = intent(2)
+        await publish(alice, wanted)
+        told = await asyncio.wait_for(host.told(wanted.stream.name), 20)
+        await asyncio.to_thread(database.cluster.kill)
+        await host.report(host.executor.started(told))
+        last = host.executor.finished(told)
+        await asyncio.to_thread(database.cluster.start)
+        await asyncio.wait_for(committed(host, 1), 40)
+        await asyncio.to_thread(nats_server.wipe)
+        await asyncio.wait_for(redelivered(host, last), 40)
+        events = await store.read_stream(run_stream(TENANT, told.run))
+    assert [stored.event.type for stored in events].count("run.placed") == 1
+    assert events[-1].event.type == "run.finished"
+
+
+async def committed(host: Host, index: int) -> None:
+    """Until control says so, whatever is away meanwhile."""
+    while True:
+        if (await host.first_beat()).committed_index >= index:
+            return
+        await asyncio.sleep(0.05)
+
+
+async def redelivered(host: Host, data: bytes) -> None:
+    """Publish until it is committed, as an executor does with what the bus may have lost."""
+    while (await host.first_beat()).committed_index < host.executor.head.index:
+        with contextlib.suppress(Transient):
+            await host.report(data)
+        await asyncio.sleep(0.1)
+
+
+@pytest.mark.stack
+async def test_two_daemons_share_the_work(
+    database: Database, nats_server: NatsServer, tmp_path: Path, alice: NatsBus, host: Host
+) -> None:
+    config = settings(database, nats_server, tmp_path)
+    async with daemon(config), daemon(config), await PostgresEventStore.open(database.conninfo(READ)) as store:
+        assert (await host.first_beat()).accepted
+        wanted = [intent(number) for number in range(10, 30)]
+        await asyncio.gather(*(publish(alice, each) for each in wanted))
+        done: set[str] = set()
+        async with asyncio.timeout(60):
+            while len(done) < len(wanted):
+                for told in (await host.beat()).assignments:
+                    if told.run not in done:
+                        done.add(told.run)
+                        await host.report(host.executor.started(told))
+                        await host.report(host.executor.finished(told))
+            await committed(host, 2 * len(wanted))
+        for each in wanted:
+            types = [stored.event.type for stored in await store.read_stream(each.stream)]
+            assert types.count("run.placed") == types.count("run.finished") == 1
