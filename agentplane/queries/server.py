@@ -4,6 +4,7 @@ Another tenant's run is not found, as if it did not exist. Answers are bounded i
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final, Protocol, TypeVar
@@ -27,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 _CANDIDATES: Final = 10
 _FRESH_WITHIN_S: Final = 5.0
-_LOOK_AGAIN_S: Final = 0.02
+_LOOK_AGAIN_S: Final = 0.25  # when nobody says that the read models moved
 _LOG_CHUNKS: Final = 64
 
 T = TypeVar("T")
@@ -86,10 +87,33 @@ class QueryBus(Protocol):
         ...
 
 
+class Progress:
+    """Where the projector says that the read models moved, and answers that must be fresh wait."""
+
+    def __init__(self) -> None:
+        self._next = asyncio.Event()
+
+    def moved(self) -> None:
+        """Something was folded and committed."""
+        self._next.set()
+        self._next = asyncio.Event()
+
+    async def until(self, reached: Callable[[], Awaitable[bool]]) -> None:
+        """Until something is reached: asked after every move, and now and then as another process may move them."""
+        while True:
+            following = self._next  # taken before asking, so that no move falls between
+            if await reached():
+                return
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_AGAIN_S):
+                    await following.wait()
+
+
 class QueryServer:
     """Answers until the bus is closed."""
 
-    def __init__(self, bus: QueryBus, views: Views, rebuild: Rebuild) -> None:
+    def __init__(self, bus: QueryBus, views: Views, rebuild: Rebuild, progress: Progress | None = None) -> None:
+        self._progress = progress or Progress()
         self._bus = bus
         self._views = views
         self._rebuild = rebuild
@@ -142,10 +166,13 @@ class QueryServer:
 
     async def _fresh(self, sequence: int) -> None:
         """Until the runs have seen an event; what is there by then is the answer, however old."""
+
+        async def reached() -> bool:
+            return await self._views.position("runs") >= sequence
+
         try:
             async with asyncio.timeout(_FRESH_WITHIN_S):
-                while await self._views.position("runs") < sequence:  # noqa: ASYNC110 - another process moves it
-                    await asyncio.sleep(_LOOK_AGAIN_S)
+                await self._progress.until(reached)
         except TimeoutError:
             logger.warning("the projection of runs has not come to %d within %.0f s", sequence, _FRESH_WITHIN_S)
 

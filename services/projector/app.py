@@ -14,7 +14,7 @@ from agentplane.daemon.logs import get_logger
 from agentplane.errors import Transient
 from agentplane.projections.engine import PROJECTIONS
 from agentplane.projections.status import Rebuilt, Status
-from agentplane.queries.server import QueryServer
+from agentplane.queries.server import Progress, QueryServer
 from agentplane.store.reader import LogReader
 from agentplane.store.view_reader import ViewReader
 from agentplane.store.views import ViewStore
@@ -31,15 +31,16 @@ async def run(settings: ProjectorSettings, lifecycle: Lifecycle) -> None:
     views = ViewStore(settings.postgres.full_conninfo(), batch=settings.batch_events)
     reader = LogReader(settings.postgres.full_conninfo(), poll_s=settings.poll_seconds)
     answers = ViewReader(settings.read_postgres.full_conninfo(), connections=settings.read_connections)
+    progress = Progress()
     bus: NatsBus | None = None
     try:
         if await _patiently(views.prepare, lifecycle) is None:
             return
-        lifecycle.spawn(follow(reader.wakeups(), views, lifecycle), "projections")
+        lifecycle.spawn(follow(reader.wakeups(), views, progress, lifecycle), "projections")
         bus = await _patiently(lambda: _connect(settings.nats), lifecycle)
         if bus is None:
             return
-        await QueryServer(bus, answers, lambda name: _rebuild(views, name)).start()
+        await QueryServer(bus, answers, lambda name: _rebuild(views, name), progress).start()
         lifecycle.spawn(bus.broken(), "bus")
         lifecycle.ready("projecting and answering")
         await lifecycle.stopping.wait()
@@ -52,7 +53,7 @@ async def run(settings: ProjectorSettings, lifecycle: Lifecycle) -> None:
         await answers.close()
 
 
-async def follow(wakeups: AsyncIterator[None], views: ViewStore, lifecycle: Lifecycle) -> None:
+async def follow(wakeups: AsyncIterator[None], views: ViewStore, progress: Progress, lifecycle: Lifecycle) -> None:
     """Bring the read models to the head of the log at every wake-up, until told to stop."""
     trouble: str | None = None
     said: tuple[str, ...] = ()
@@ -67,7 +68,10 @@ async def follow(wakeups: AsyncIterator[None], views: ViewStore, lifecycle: Life
         if now != trouble:
             trouble = now
             log.warning("projections wait", reason=now) if now else log.info("projections continue")
-        if moved and (words := _words(await _status(views))) != said:
+        if not moved:
+            continue
+        progress.moved()
+        if (words := _words(await _status(views))) != said:
             said = words
             lifecycle.status("; ".join(words))
 
