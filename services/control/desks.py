@@ -33,6 +33,8 @@ log = get_logger()
 
 # A wish to cancel may overtake the wish to run: they are handled side by side.
 _PATIENCE_DELIVERIES: Final = 5
+_TURNS: Final = 5
+_TURN_S: Final = 0.1
 
 
 class IntentDesk:
@@ -88,16 +90,23 @@ class ReportDesk:
     async def act(self, message: Message) -> None:
         """Store what follows from a report."""
         executor = subjects.executor_of(message.subject)
-        async with self._runtime.turns[executor]:
-            report = reports.read_report(message.data, executor, self._trusted)
-            if isinstance(report, Rejection):
-                log.error("evidence rejected", executor=executor, code=report.code, digest=report.digest)
+        report = reports.read_report(message.data, executor, self._trusted)
+        if isinstance(report, Rejection):
+            log.error("evidence rejected", executor=executor, code=report.code, digest=report.digest)
+        for _ in range(_TURNS):
+            decision = await self._decide(report)
+            if not decision.too_early:
+                return
+            # The record before it may be with another control process, and as good as stored.
+            await self._runtime.moved(_TURN_S)
+        raise TooEarly
+
+    async def _decide(self, report: Report | Rejection) -> Decision:
+        async with self._runtime.turns[report.executor]:
             try:
-                decision = await self._store(report)
+                return await self._store(report)
             except Refused as refused:
-                decision = await self._store_refused(report, refused)
-        if decision.too_early:
-            raise TooEarly
+                return await self._store_refused(report, refused)
 
     async def _store(self, report: Report | Rejection) -> Decision:
         def decide(state: ControlState, now: datetime) -> Decision:

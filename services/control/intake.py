@@ -24,6 +24,7 @@ log = get_logger()
 MAX_DEFECTS: Final = 20
 _FIRST_DELAY_S: Final = 0.05
 _LAST_DELAY_S: Final = 5.0
+_LAST_TURN_DELAY_S: Final = 1.0
 
 Act = Callable[[Message], Awaitable[None]]
 
@@ -60,7 +61,7 @@ class Intake:
         try:
             await act(message)
         except TooEarly:
-            await message.nak(_delay_s(message))
+            await message.nak(min(_delay_s(message), _LAST_TURN_DELAY_S))
         except Transient as error:
             log.warning("will be tried again", subject=message.subject, code=error.code, error=str(error))
             await message.nak(max(error.delay_s, _delay_s(message)))

@@ -8,6 +8,7 @@ loses that race reads on and decides again.
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from typing import Final
 
@@ -38,6 +39,7 @@ class Runtime:
         self.turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)  # by executor: its reports keep order
         self._bus = bus
         self._clock = clock
+        self._moved = asyncio.Event()  # set, and replaced by a new one, whenever the state moved
         self._early: dict[int, StoredEvent] = {}  # own appends, stored after others' that were not read yet
         self._reading = asyncio.Lock()
 
@@ -84,6 +86,12 @@ class Runtime:
         if not done:
             task.add_done_callback(lambda late: late.cancelled() or late.exception())
 
+    async def moved(self, within_s: float) -> None:
+        """Wait until the state moves, but no longer than `within_s`."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                await self._moved.wait()
+
     async def follow(self) -> None:
         """Keep up with what other processes append, until cancelled."""
         async for _ in self.store.wakeups():
@@ -107,6 +115,8 @@ class Runtime:
     def _apply(self, stored: StoredEvent) -> None:
         self.state.apply(stored)
         self.changed.set()
+        self._moved.set()
+        self._moved = asyncio.Event()
 
     async def _wake(self, names: tuple[str, ...]) -> None:
         for name in names:
