@@ -47,7 +47,11 @@ class NatsServer:
         self.url = f"nats://127.0.0.1:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
         self._config = directory / "nats-server.conf"
-        self._config.write_text(render(ServerConfig(port=self.port, store_dir=str(directory / "js")), self._users()))
+        self._configure(self._users())
+
+    def _configure(self, users: tuple[User, ...]) -> None:
+        config = ServerConfig(port=self.port, store_dir=str(self.directory / "js"))
+        self._config.write_text(render(config, users))
 
     def _users(self) -> tuple[User, ...]:
         def key(role: str) -> str:
@@ -94,6 +98,13 @@ class NatsServer:
             self._process.send_signal(number)
             self._process.wait(timeout=START_S)
             self._process = None
+
+    def reload(self, *, without: str | None = None) -> None:
+        """Let the running server read its configuration again, without one user."""
+        gone = create_seed_file(self.seed(without)) if without else None
+        self._configure(tuple(user for user in self._users() if user.public_key != gone))
+        assert self._process is not None
+        self._process.send_signal(signal.SIGHUP)
 
     def restart(self) -> None:
         """Kill it and start it again on what it has on disk."""

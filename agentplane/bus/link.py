@@ -9,7 +9,7 @@ import itertools
 import logging
 import re
 import secrets
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,36 +19,28 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
+from agentplane.bus.failures import DRIVER, UNREACHABLE, checked, translated
 from agentplane.bus.nkeys import public_key, read_seed
-from agentplane.errors import AgentplaneError, Denied, NotFound, Refused, Transient
+from agentplane.errors import AgentplaneError, Denied, Transient
 
 log = logging.getLogger(__name__)
 
 _VIOLATION: Final = re.compile(r'permissions violation for (publish|subscription) to "([^"]+)"', re.IGNORECASE)
 _RECONNECT_WAIT_S: Final = 0.25
-_UNREACHABLE: Final = "is nats-server running? `agentplane doctor` looks"
+_REVIVE_MAX_S: Final = 5.0
 
-
-@contextlib.contextmanager
-def translated(subject: str) -> Iterator[None]:
-    """Turn the driver's exceptions into ours, once."""
-    try:
-        yield
-    except nats.errors.MaxPayloadError as exc:
-        raise Refused("larger than the bus carries", code="bus.too-large", where=subject) from exc
-    except nats.errors.BadSubjectError as exc:
-        raise Refused("not a subject", code="bus.subject", where=subject) from exc
-    except (nats.errors.TimeoutError, TimeoutError) as exc:
-        raise Transient("the bus did not answer in time", code="bus.timeout", where=subject) from exc
-    except (nats.errors.Error, OSError) as exc:
-        raise Transient(f"the bus is away: {exc}", code="bus.unreachable", where=subject, hint=_UNREACHABLE) from exc
+Sink = Callable[[Msg], Awaitable[None]]
 
 
 class Link:
     """A connection that comes back by itself. `inbox` is the only prefix it may listen to for answers."""
 
-    def __init__(self, name: str, inbox: str) -> None:
+    def __init__(self, name: str, inbox: str, servers: list[str], seed: str | None) -> None:
         self.name = name
+        self._servers = servers
+        self._seed = seed
+        self._listeners: set[Listener] = set()
+        self._reviving: asyncio.Task[None] | None = None
         self.inbox = inbox
         self.reconnected: set[Callable[[], None]] = set()
         self.client = Client()
@@ -59,6 +51,7 @@ class Link:
         self._waiting: dict[str, tuple[str, asyncio.Future[Msg]]] = {}
         self._last_error: str = ""
         self._denied = asyncio.Event()
+        self._connected_once = False
 
     @classmethod
     async def open(cls, servers: list[str], *, seed_file: Path | None, name: str, timeout_s: float) -> "Link":
@@ -68,19 +61,18 @@ class Link:
             Transient: `bus.unreachable`. Denied: `bus.denied`, or the key file is unfit (`nkey.…`).
         """
         inbox = f"_INBOX.{public_key(seed_file) if seed_file else name}"
-        link = cls(name, inbox)
-        seed = bytes(read_seed(seed_file)).decode() if seed_file else None
+        link = cls(name, inbox, servers, bytes(read_seed(seed_file)).decode() if seed_file else None)
         try:
             async with asyncio.timeout(timeout_s):
-                await link._connect_unless_denied(servers, seed)
+                await link._connect_unless_denied()
         except BaseException as exc:
             await link._abandon()
-            raise link._why_not(servers, exc) or exc from exc
+            raise link._why_not(exc) or exc from exc
         return link
 
-    async def _connect_unless_denied(self, servers: list[str], seed: str | None) -> None:
+    async def _connect_unless_denied(self) -> None:
         """The driver would try a refused key again for ever."""
-        connecting = asyncio.ensure_future(self._connect(servers, seed))
+        connecting = asyncio.ensure_future(self._connect())
         denied = asyncio.ensure_future(self._denied.wait())
         try:
             await asyncio.wait((connecting, denied), return_when=asyncio.FIRST_COMPLETED)
@@ -91,11 +83,11 @@ class Link:
             connecting.cancel()
             denied.cancel()
 
-    async def _connect(self, servers: list[str], seed: str | None) -> None:
+    async def _connect(self) -> None:
         await self.client.connect(
-            servers,
+            self._servers,
             name=self.name,
-            nkeys_seed_str=seed,
+            nkeys_seed_str=self._seed,
             inbox_prefix=self.inbox,
             max_reconnect_attempts=-1,
             reconnect_time_wait=_RECONNECT_WAIT_S,  # type: ignore[arg-type]  # seconds, used as a float
@@ -106,20 +98,23 @@ class Link:
             closed_cb=self._on_close,
         )
         await self.client.subscribe(f"{self._prefix}*", cb=self._on_reply)
+        for listener in tuple(self._listeners):
+            await listener.attach(self.client)
         await self.client.flush()
+        self._connected_once = True
 
     async def _abandon(self) -> None:
         self.closing = True
-        with contextlib.suppress(nats.errors.Error, OSError, TimeoutError):
+        with contextlib.suppress(*DRIVER):
             await self.client.close()
 
-    def _why_not(self, servers: list[str], exc: BaseException) -> AgentplaneError | None:
-        where = ", ".join(servers)
+    def _why_not(self, exc: BaseException) -> AgentplaneError | None:
+        where = ", ".join(self._servers)
         if "authorization" in f"{self._last_error} {exc}".lower():
             return Denied("the bus does not know this key", code="bus.denied", where=where)
-        if isinstance(exc, nats.errors.Error | OSError | TimeoutError):
+        if isinstance(exc, DRIVER):
             said = self._last_error or str(exc) or "no answer"
-            return Transient(f"cannot connect: {said}", code="bus.unreachable", where=where, hint=_UNREACHABLE)
+            return Transient(f"cannot connect: {said}", code="bus.unreachable", where=where, hint=UNREACHABLE)
         return None
 
     async def ask(self, subject: str, data: bytes, *, headers: dict[str, str] | None, timeout_s: float) -> Msg:
@@ -154,12 +149,17 @@ class Link:
                 future.cancel()
 
     def _expect(self, subject: str) -> tuple[str, asyncio.Future[Msg]]:
-        if self.closed.is_set():
-            raise Transient("the bus is closed", code="bus.closed", where=subject)
+        self._check(subject)
         reply = f"{self._prefix}{next(self._tokens)}"
         future: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
         self._waiting[reply] = (subject, future)
         return reply, future
+
+    def _check(self, subject: str) -> None:
+        if self.closed.is_set():
+            raise Transient("the bus is closed", code="bus.closed", where=subject)
+        if not self._connected_once:
+            raise Transient("the bus is away", code="bus.unreachable", where=subject, hint=UNREACHABLE)
 
     async def api(
         self, operation: str, request: dict[str, Any] | None = None, timeout_s: float = 5.0
@@ -175,25 +175,29 @@ class Link:
 
     async def cast(self, subject: str, data: bytes, *, reply: str = "", headers: dict[str, str] | None = None) -> None:
         """Publish and forget. Raises Transient or Refused when the driver will not even take it."""
+        self._check(subject)
         with translated(subject):
             await self.client.publish(subject, data, reply=reply, headers=headers)
 
-    async def listen(self, subject: str, sink: Callable[[Msg], Awaitable[None]], *, queue: str = "") -> Subscription:
+    async def listen(self, subject: str, sink: Sink, *, queue: str = "") -> "Listener":
         """Hand every message of a subject to `sink`, one after the other; the server knows when this returns."""
+        listener = Listener(subject, sink, queue)
         with translated(subject):
-            subscription = await self.client.subscribe(subject, queue=queue, cb=sink)
+            await listener.attach(self.client)
+        self._listeners.add(listener)
         await asyncio.shield(asyncio.ensure_future(self._round_trip()))
-        return subscription
+        return listener
 
     async def _round_trip(self) -> None:
         # Its own task, because the driver's flush can swallow a cancellation (asyncio.wait_for before 3.12).
-        with contextlib.suppress(nats.errors.Error, OSError, TimeoutError):  # away: a reconnect subscribes again
+        with contextlib.suppress(*DRIVER):  # away: a reconnect subscribes again
             await self.client.flush(timeout=2)
 
-    async def unlisten(self, subscription: Subscription) -> None:
+    async def unlisten(self, listener: "Listener") -> None:
         """Stop listening; quietly, when the connection is gone already."""
-        with contextlib.suppress(nats.errors.Error, OSError):
-            await subscription.unsubscribe()
+        self._listeners.discard(listener)
+        with contextlib.suppress(*DRIVER):
+            await listener.detach()
 
     def new_inbox(self) -> str:
         """A subject that only we may listen to."""
@@ -202,11 +206,14 @@ class Link:
     async def close(self) -> None:
         """Flush, then disconnect; never raises for a bus that is away."""
         self.closing = True
-        with contextlib.suppress(nats.errors.Error, OSError, TimeoutError):
+        if self._reviving is not None:
+            self._reviving.cancel()
+            await asyncio.wait((self._reviving,))
+        with contextlib.suppress(*DRIVER):
             if self.client.is_connected:
                 async with asyncio.timeout(2.0):
                     await self.client.flush()
-        with contextlib.suppress(nats.errors.Error, OSError, TimeoutError):
+        with contextlib.suppress(*DRIVER):
             await self.client.close()
         self._fail_waiting("the bus is closed")
         self.closed.set()
@@ -246,7 +253,7 @@ class Link:
     def _fail_waiting(self, message: str) -> None:
         for subject, future in tuple(self._waiting.values()):
             if not future.done():
-                future.set_exception(Transient(message, code="bus.unreachable", where=subject, hint=_UNREACHABLE))
+                future.set_exception(Transient(message, code="bus.unreachable", where=subject, hint=UNREACHABLE))
 
     async def _on_reconnect(self) -> None:
         log.info("bus reconnected")
@@ -254,26 +261,45 @@ class Link:
             callback()
 
     async def _on_close(self) -> None:
+        """The server sent us away (key revoked, too many connections): the driver gives up then, we do not."""
         self._fail_waiting("the bus closed the connection")
-        self.closed.set()
-        if not self.closing:
-            log.error("the bus closed the connection for good: %s", self._last_error)
-        for callback in tuple(self.reconnected):
-            callback()
+        if not self.closing and self._connected_once:
+            log.warning("the bus closed the connection: %s", self._last_error)
+            self._reviving = asyncio.get_running_loop().create_task(self._revive())
+
+    async def _revive(self) -> None:
+        delay_s = _RECONNECT_WAIT_S
+        while True:
+            await asyncio.sleep(delay_s)
+            delay_s = min(2 * delay_s, _REVIVE_MAX_S)
+            self._denied.clear()
+            self.client = Client()
+            self._connected_once = False  # until it is, only this loop speaks for the connection
+            try:
+                async with asyncio.timeout(_REVIVE_MAX_S):
+                    await self._connect_unless_denied()
+            except DRIVER:
+                with contextlib.suppress(*DRIVER):
+                    await self.client.close()
+                continue
+            await self._on_reconnect()
+            return
 
 
-def checked(data: bytes, where: str) -> dict[str, Any]:
-    """The body of an answer of JetStream. Raises NotFound (404), Transient (anything else that is an error)."""
-    try:
-        body: dict[str, Any] = msgspec.json.decode(data, type=dict[str, Any])
-    except msgspec.DecodeError as exc:
-        raise Transient("not an answer of JetStream", code="bus.protocol", where=where) from exc
-    error = body.get("error")
-    if error is None:
-        return body
-    description = str(error.get("description", "unknown"))
-    if error.get("code") == 404:  # noqa: PLR2004 - JetStream borrows HTTP's numbers
-        raise NotFound(description, code="bus.not-found", where=where)
-    full = "maximum" in description or "insufficient" in description
-    hint = "the control plane does not keep up, or NATS's disk is full" if full else None
-    raise Transient(description, code="bus.full" if full else "bus.refused", where=where, hint=hint)
+class Listener:
+    """A subscription that outlives the client it was made on."""
+
+    def __init__(self, subject: str, sink: Sink, queue: str) -> None:
+        self._subject = subject
+        self._sink = sink
+        self._queue = queue
+        self._subscription: Subscription | None = None
+
+    async def attach(self, client: Client) -> None:
+        """Subscribe on this client."""
+        self._subscription = await client.subscribe(self._subject, queue=self._queue, cb=self._sink)
+
+    async def detach(self) -> None:
+        """Unsubscribe."""
+        if self._subscription is not None:
+            await self._subscription.unsubscribe()

@@ -16,7 +16,8 @@ import msgspec
 from nats.aio.msg import Msg
 
 from agentplane.bus.deliveries import Following, NatsMessage
-from agentplane.bus.link import Link, checked
+from agentplane.bus.failures import checked
+from agentplane.bus.link import Link
 from agentplane.bus.pull import Pull
 from agentplane.bus.streams import STREAMS, stream_of
 from agentplane.errors import AgentplaneError, NotFound, Refused, Transient
@@ -57,12 +58,6 @@ class NatsBus:
     def connected(self) -> bool:
         """Whether the server is there right now."""
         return bool(self._link.client.is_connected)
-
-    async def broken(self) -> None:
-        """Wait until the connection is gone for good. Returns after `close`; raises Transient when it was not ours."""
-        await self._link.closed.wait()
-        if not self._link.closing:
-            raise Transient("the bus closed the connection for good", code="bus.closed")
 
     def on_reconnect(self, callback: Callable[[], None]) -> None:
         """Call `callback` after every reconnect; the server may have been wiped meanwhile."""

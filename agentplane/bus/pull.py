@@ -38,7 +38,7 @@ class Pull:
         self._outstanding = 0
 
     async def messages(self) -> AsyncIterator[Msg]:
-        """Yield them as they come, until the bus is closed. Raises Transient when the server closed it for good."""
+        """Yield them as they come, until the bus is closed."""
         subscription = await self._link.listen(self._inbox, self._take)
         self._link.reconnected.add(self._look_again)
         closing = asyncio.ensure_future(self._watch_closed())
@@ -47,8 +47,6 @@ class Pull:
                 message = await self._next()
                 if message is not None:
                     yield message
-            if not self._link.closing:
-                raise Transient("the bus closed the connection", code="bus.closed", where=self._stream)
         finally:
             closing.cancel()
             self._link.reconnected.discard(self._look_again)

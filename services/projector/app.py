@@ -41,7 +41,6 @@ async def run(settings: ProjectorSettings, lifecycle: Lifecycle) -> None:
         if bus is None:
             return
         await QueryServer(bus, answers, lambda name: _rebuild(views, name), progress).start()
-        lifecycle.spawn(bus.broken(), "bus")
         lifecycle.ready("projecting and answering")
         await lifecycle.stopping.wait()
     finally:
