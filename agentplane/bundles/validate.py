@@ -6,6 +6,7 @@ Bullets of order:
 - the general ones last (numbers, unknown fields, schema): they say what no rule has said about the same place
 """
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -17,6 +18,7 @@ from agentplane.bundles.rules.policy import LANES_V0_2
 from agentplane.documents.findings import Finding, Severity, located
 from agentplane.documents.model import Document
 from agentplane.documents.positions import Positions
+from agentplane.events.secrets import ANY_SHAPE
 from agentplane.policy import Policy
 from agentplane.runs.model import FileFact
 
@@ -67,14 +69,19 @@ def _report(document: Document, case: Case, results: Sequence[tuple[str, tuple[F
     is_valid = not any(finding.severity is Severity.FAIL for finding in findings)
     return ValidationReport(
         origin=document.origin,
-        name=name if name and NAME.fullmatch(name) else None,
-        version=version if version and VERSION.fullmatch(version) else None,
+        name=_quotable(name, NAME),
+        version=_quotable(version, VERSION),
         created_at=created_at if created_at and is_instant(created_at) else None,
         lane=lane if lane in LANES_V0_2 else None,
         governance_context=case.block("spec", "governanceContext") if is_valid else None,
         findings=findings,
         checks=tuple(_check(name, found) for name, found in results),
     )
+
+
+def _quotable(text: str | None, pattern: re.Pattern[str]) -> str | None:
+    """The text, where it has its form and does not look like a secret."""
+    return text if text is not None and pattern.fullmatch(text) and not ANY_SHAPE.search(text) else None
 
 
 def _check(name: str, findings: tuple[Finding, ...]) -> CheckResult:

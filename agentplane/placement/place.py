@@ -94,7 +94,7 @@ def _prefer_ready(rows: list[_Row], named: str | None, *, prefer_healthy: bool) 
         return rows
     return [
         msgspec.structs.replace(row, against=(degraded_reason(ready),), score=None)
-        if row.score is not None and degraded(row.candidate) and row.name != named
+        if row.score is not None and degraded(row.candidate)
         else row
         for row in rows
     ]

@@ -14,6 +14,8 @@ EXPECTED: Final[dict[str, tuple[str, str, str]]] = {
     "created-at-not-a-day": ("created-at", "fail", "/metadata/createdAt"),
     "license-undeclared": ("license.undeclared", "fail", "/metadata/licensePolicy/allowAGPL"),
     "license-allows-agpl": ("license.agpl", "fail", "/metadata/licensePolicy/allowAGPL"),
+    "license-agpl-null": ("license.agpl", "fail", "/metadata/licensePolicy/allowAGPL"),
+    "license-agpl-is-zero": ("license.agpl", "fail", "/metadata/licensePolicy/allowAGPL"),
     "lane-missing": ("lane.missing", "fail", "/spec/policy/lane"),
     "lane-unknown": ("lane.unknown", "fail", "/spec/policy/lane"),
     "lane-dev-in-v0.1": ("lane.unknown", "fail", "/spec/policy/lane"),

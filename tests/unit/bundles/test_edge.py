@@ -65,7 +65,7 @@ def test_a_link_within_the_bundle_is_what_it_leads_to(bundle: Path) -> None:
     assert _codes(bundle) == set()
 
 
-@pytest.mark.parametrize("target", ["/bin/sh", "../outside", "bin/../../outside", "nowhere", "smoke.sh"])
+@pytest.mark.parametrize("target", ["/bin/sh", "/guest.nix", "../outside", "bin/../../outside", "nowhere", "smoke.sh"])
 def test_a_link_that_leads_out_or_nowhere_is_refused(bundle: Path, target: str) -> None:
     (bundle.parent / "outside").write_text("#!/bin/sh\n")
     (bundle / "smoke.sh").unlink()

@@ -141,3 +141,48 @@ def test_a_second_judge_agrees_about_the_schema(name: str) -> None:
     for schema in ("bundle.v0.1", "bundle.v0.2"):
         second = jsonschema.Draft202012Validator(schemas.document(schema))
         assert bool(schemas.check(schema, value)) == (not second.is_valid(value)), schema
+
+
+TOKEN = "ghp_" + "x" * 36
+STRINGS = [
+    *(
+        "apiVersion",
+        "kind",
+        "metadata.name",
+        "metadata.version",
+        "metadata.createdAt",
+        "metadata.licensePolicy.allowAGPL",
+    ),
+    *("spec.policy.lane", "spec.policy.maxRunSeconds", "spec.policy.policyPackHash", "spec.vm.backendIntent"),
+    *("spec.vm.modulePath", "spec.vm.network.mode", "spec.vm.resources.vcpu", "spec.executor.ref", "spec.smoke.script"),
+    *("spec.artifacts.outDir", "spec.secrets.secretRefRoot", "spec.trust.attestationMode", "spec.vm." + TOKEN),
+]
+
+
+@pytest.mark.parametrize("place", STRINGS)
+def test_a_token_is_found_anywhere_and_repeated_nowhere(place: str) -> None:
+    report = report_on(valid(**{place: TOKEN}))
+    assert not report.valid
+    artifact = validation_artifact(report, NOW, version="v0.2")
+    assert TOKEN not in str(report.to_json()) + str(artifact)
+
+
+def test_a_name_that_is_a_token_is_not_quoted() -> None:
+    token = "sk-" + "x" * 40  # a well-formed name, alas
+    report = report_on(valid(**{"metadata.name": token}))
+    assert report.bundle == "unknown@1.0.0"
+    assert token not in str(report.to_json())
+
+
+def test_tokens_in_lists_are_found_and_not_repeated() -> None:
+    mounts = [{"type": TOKEN, "source": TOKEN, "target": f"/{TOKEN}", "ro": False}]
+    report = report_on(valid(**{"spec.vm.mounts": mounts, "spec.secrets.required": [TOKEN, TOKEN]}))
+    assert "bundle.secret.inline" in codes(report)
+    assert TOKEN not in str(report.to_json())
+
+
+def test_prod_keeps_a_ledger() -> None:
+    trust = valid()["spec"]["trust"] | {"ledgerMode": "off", "policyDecisionRequired": False}
+    asked = {"spec.trust": trust, "spec.policy.lane": "prod"}
+    assert codes(report_on(valid(**asked))) == {"bundle.trust.contradiction"}
+    assert report_on(valid(**asked | {"spec.policy.lane": "dev"})).valid

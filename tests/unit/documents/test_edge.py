@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from agentplane.documents import edge
+from agentplane.documents.codes import CODES
 from agentplane.documents.edge import read_document
 from agentplane.errors import Refused
+from tests.unit.documents import test_json, test_yaml
 
 
 def _code(path: Path) -> str:
@@ -73,3 +75,9 @@ def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
         _code(tmp_path / "dir")
         read_document(tmp_path / "dir" / "file")
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_every_code_is_announced_and_every_announced_code_is_tested() -> None:
+    tested = {code for _, code, _ in (*test_json.BAD.values(), *test_yaml.BAD.values())}
+    here = {"document.missing", "document.directory", "document.not-regular", "document.unreadable"}
+    assert tested | here == CODES.keys()

@@ -7,7 +7,9 @@ import pytest
 
 from agentplane import schemas
 from agentplane.documents.edge import read_document
+from agentplane.documents.model import Document
 from agentplane.errors import Refused
+from agentplane.fleet.codes import CODES
 from agentplane.fleet.inventory import Health, inventory_of
 from agentplane.fleet.validate import validate_inventory
 from agentplane.policy import LanePolicy, Policy
@@ -23,6 +25,7 @@ EXPECTED = {
     "default-builder-not-listed": ("fleet.default-builder", "fail", "/defaultBuilder"),
     "default-executor-disabled": ("fleet.default-executor.unusable", "warn", "/defaultExecutor"),
     "default-executor-drained": ("fleet.default-executor.unusable", "warn", "/defaultExecutor"),
+    "default-builder-disabled": ("fleet.default-builder.unusable", "warn", "/defaultBuilder"),
     "ssh-ref-is-an-option": ("fleet.ssh-ref", "fail", "/executors/1/sshRef"),
     "trust-zone-empty": ("fleet.trust-zone", "fail", "/executors/1/trustZone"),
     "health-unknown": ("fleet.schema", "fail", "/executors/1/health/state"),
@@ -53,6 +56,10 @@ def test_a_defect_is_found_where_it_is(name: str) -> None:
 
 def test_every_fixture_is_expected() -> None:
     assert {path.stem for path in FIXTURES.glob("*.json")} == EXPECTED.keys()
+
+
+def test_every_code_is_announced_and_every_announced_code_occurs() -> None:
+    assert {code for code, _, _ in EXPECTED.values()} | {"fleet.trust-zone.empty"} == CODES.keys()
 
 
 def test_the_sample_is_valid_by_both_judges_and_holds_what_the_stack_starts() -> None:
@@ -87,3 +94,21 @@ def test_a_zone_that_a_lane_needs_and_nobody_is_in_is_noticed() -> None:
 
 def test_an_executor_that_is_not_listed_is_none() -> None:
     assert inventory_of(read_document(SAMPLE)).executor("nobody") is None
+
+
+def test_backends_are_said_in_the_seeds_words_and_mean_the_runners() -> None:
+    value = read_document(SAMPLE).value
+    first, second, third = value["executors"]
+    first["supportedBackends"] = ["fleet"]
+    second["supportedBackends"] = ["qemu", "fleet"]
+    del third["supportedBackends"]
+    found = [node.backends for node in inventory_of(Document.of(value, "test")).executors]
+    assert found == [frozenset({"microvm", "qemu", "process"}), frozenset({"qemu"}), None]
+
+
+@pytest.mark.parametrize("name", sorted(EXPECTED))
+def test_a_second_judge_agrees_about_the_schema(name: str) -> None:
+    value = read_document(FIXTURES / f"{name}.json").value
+    for schema in ("fleet-inventory.v0", "fleet-inventory.v0.1"):
+        second = jsonschema.Draft202012Validator(schemas.document(schema))
+        assert bool(schemas.check(schema, value)) == (not second.is_valid(value)), schema

@@ -7,6 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from agentplane.fleet.inventory import Health, Node
+from agentplane.placement.codes import CODES
 from agentplane.placement.model import ExecutorState
 from agentplane.placement.place import place
 from agentplane.policy import LanePolicy, Policy
@@ -117,3 +118,8 @@ def test_words_stay_the_same_while_nothing_happens() -> None:
 def test_a_disabled_executor_may_work_where_the_inventory_does_not_require_enabled() -> None:
     inventory = replace(fleet(node("a", enabled=False)), require_enabled=False)
     assert ask(inventory, state("a")).chosen == "a"
+
+
+def test_every_code_is_announced_and_every_announced_code_is_tested() -> None:
+    elsewhere = {"not-in-inventory", "degraded", "outranked", "not-named"}
+    assert CASES.keys() | elsewhere == CODES.keys()
