@@ -141,6 +141,10 @@ def _become(launch: Launch, given: dict[int, int], uid: int, group: cgroups.Grou
     os.dup2(os.open("/dev/null", os.O_RDWR), 0)
     for number, fd in given.items():
         os.dup2(fd, number)
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) not in given and int(name) > 2:  # noqa: PLR2004 - the standard streams stay
+            with contextlib.suppress(OSError):  # the listing's own is gone by now
+                fcntl.fcntl(int(name), fcntl.F_SETFD, fcntl.FD_CLOEXEC)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     users = launch["users"]
     if users is not None:

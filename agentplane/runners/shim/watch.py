@@ -22,6 +22,7 @@ FILES: Final = {
     "host": contract.HOST,
     "result": contract.RESULT,
 }
+_PHASES: Final = frozenset({"booted", "started", "exited", "finished"})
 _DRAIN_TIMEOUT_S: Final = 2.0
 
 
@@ -84,19 +85,20 @@ class Watch:
                 return self._end()
 
     def _event(self, event: dict[str, object]) -> None:
-        name = event.get("event")
-        if name in {"booted", "started", "exited", "finished"}:
-            self.times.setdefault(str(name), monotonic())
+        name = str(event.get("event"))
+        if name in _PHASES:
+            first = name not in self.times
+            self.times.setdefault(name, monotonic())
             if name == "exited":
                 self._exited(event)
             elif name == "finished":
                 self._finished(event)
+            if first:  # a guest that repeats itself must not fill our disk
+                self._record(event)
         elif name in {"failed", "workload"}:
-            event = {"event": name, "data": _decoded(event.get("data"))}
-            self.failed = str(event["data"]) if name == "failed" else self.failed
-        else:
-            return
-        self._record(event)
+            data = _decoded(event.get("data"))
+            self.failed = data if name == "failed" else self.failed
+            self._record({"event": name, "data": data}, may_be_dropped=True)
 
     def _exited(self, event: dict[str, object]) -> None:
         code = event.get("code")
@@ -109,10 +111,10 @@ class Watch:
         counts = {"console": event.get("consoleBytes", 0), "result": event.get("resultBytes", 0)}
         self.expected = {name: count for name, count in counts.items() if isinstance(count, int)}
 
-    def _record(self, event: dict[str, object]) -> None:
-        line = json.dumps({"at": utc_now(), "ms": self._ms(monotonic()), **event}).encode() + b"\n"
+    def _record(self, event: dict[str, object], *, may_be_dropped: bool = False) -> None:
+        line = json.dumps({**event, "at": utc_now(), "ms": self._ms(monotonic())}).encode() + b"\n"
         self.events_left -= len(line)
-        if self.events_left < 0 and event["event"] == "workload":
+        if self.events_left < 0 and may_be_dropped:
             self.drains["events"].truncated = True
             return
         with contextlib.suppress(OSError):  # a full disk loses the feed, not the verdict
