@@ -136,7 +136,8 @@ class Control:
         """One line for people."""
         state = self.runtime.state
         live = sum(1 for _ in state.live_runs())
-        return f"at event {state.position}: {live} live runs, {len(state.executors())} executors"
+        unreadable = f", {state.unreadable} events that cannot be read" if state.unreadable else ""
+        return f"at event {state.position}: {live} live runs, {len(state.executors())} executors{unreadable}"
 
 
 INTENTS: Final = "agentplane.*.intent.>"
