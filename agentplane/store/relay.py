@@ -6,7 +6,7 @@ One relay works at a time; others stand by and take over when its connection end
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Protocol
 
 import structlog
@@ -31,6 +31,10 @@ class RelayBus(Protocol):
 
     async def stream_identity(self, stream: str) -> str:
         """Another string whenever the stream was made anew. Raises Transient, NotFound."""
+        ...
+
+    async def ensure_streams(self) -> None:
+        """Make the streams that are gone. Raises Transient."""
         ...
 
 
@@ -77,13 +81,17 @@ class Relay:
     async def run(self) -> None:
         """Relay until cancelled; whatever is away, wait for it."""
         wakeups = self._store.wakeups()
-        async for _ in wakeups:
-            try:
-                await self.catch_up()
-                self._report(None)
-            except (Transient, NotFound) as exc:
-                self._report(str(exc))
-                await asyncio.sleep(min(exc.delay_s if isinstance(exc, Transient) else 1.0, 5.0))
+        try:
+            async for _ in wakeups:
+                try:
+                    await self.catch_up()
+                    self._report(None)
+                except (Transient, NotFound) as exc:
+                    self._report(str(exc))
+                    await asyncio.sleep(min(exc.delay_s if isinstance(exc, Transient) else 1.0, 5.0))
+        finally:
+            if isinstance(wakeups, AsyncGenerator):
+                await wakeups.aclose()
 
     async def catch_up(self) -> int:
         """Publish everything the broker has not acknowledged; how many events were handed on.
@@ -106,7 +114,7 @@ class Relay:
 
     async def _recognise(self, place: Place) -> Place:
         """The place in the stream that is there now: as saved, or rewound because it is another stream."""
-        identity = await self._bus.stream_identity(EVENTS)
+        identity = await self._identity()
         self.position = place.position
         if place.identity == identity:
             return place
@@ -118,6 +126,14 @@ class Relay:
         await self._cursor.save(found)
         self.position = position
         return found
+
+    async def _identity(self) -> str:
+        """The stream's identity; a stream that is gone is made again, for nobody else may publish to it first."""
+        try:
+            return await self._bus.stream_identity(EVENTS)
+        except NotFound:
+            await self._bus.ensure_streams()
+            return await self._bus.stream_identity(EVENTS)
 
     async def _publish(self, messages: list[Message]) -> int:
         if not messages:

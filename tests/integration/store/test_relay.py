@@ -26,7 +26,7 @@ class FakeBroker:
         self.identity = "first"
         self.kept: list[Message] = []
         self.fail_after: int | None = None  # batches it still takes before it goes away
-        self.gone = False
+        self.gone = self.lost = False
         self.poison: set[str] = set()
         self.arrived = asyncio.Condition()
         self.missed = asyncio.Event()
@@ -43,12 +43,18 @@ class FakeBroker:
             self.arrived.notify_all()
 
     async def stream_identity(self, stream: str) -> str:
-        if self.gone:
-            self.missed.set()
+        if self.lost:
             raise NotFound(f"no stream {stream}")
         return self.identity
 
+    async def ensure_streams(self) -> None:
+        if self.gone:
+            self.missed.set()
+            raise Transient("the broker is away", delay_s=0.01)
+        self.lost = False
+
     def wipe(self) -> None:
+        self.lost = True
         self.kept.clear()
         self.identity += "'"
 
@@ -170,7 +176,7 @@ async def test_only_one_relay_works_and_the_other_takes_over(store: PostgresEven
 
 async def test_a_running_relay_waits_out_a_broker_that_is_gone(store: PostgresEventStore, cursor: OutboxCursor) -> None:
     broker = FakeBroker()
-    broker.gone = True
+    broker.gone = broker.lost = True
     relay = Relay(store, cursor, broker)
     running = asyncio.create_task(relay.run())
     await fill(store, 3)
