@@ -8,16 +8,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agentplane import schemas
+from agentplane.bundles.artifact import validation_artifact
+from agentplane.bundles.edge import inspect
 from agentplane.bundles.model import bundle_of
 from agentplane.bundles.paths import candidates, out_dir, relative
 from agentplane.bundles.pins import pin
+from agentplane.bundles.validate import validate
 from agentplane.canonical import digest_value
+from agentplane.documents.edge import read_document
 from agentplane.documents.model import Document
 from agentplane.documents.parse import parse_json
 from agentplane.errors import Refused
+from agentplane.policy import LanePolicy, Policy
 from agentplane.runs.model import Resources, RunRequested, StorePath
-from tests.unit.bundles.material import FILES, POLICY, codes, fact, fixture, report_on, valid
+from tests.unit.bundles.material import FILES, FIXTURES, POLICY, codes, fact, report_on, valid
 
+REPOSITORY = FIXTURES.parents[2] / "bundles"
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 SOURCE = StorePath(path="/nix/store/" + "a" * 32 + "-bundle-sample", nar_hash="sha256:x")
 
@@ -71,19 +78,33 @@ def test_what_is_not_valid_has_no_typed_form() -> None:
     assert caught.value.code == "bundle.shape"
 
 
-def test_the_seeds_example_is_valid_and_says_that_it_will_wait() -> None:
-    value = fixture("valid-v0.1").value
-    value["spec"]["vm"] |= {
-        "backendIntent": "lima-process",
-        "modulePath": "bundles/example-agent/vm.nix",
-        "network": {"mode": "nat", "egressAllowlist": ["dns", "https"]},
-        "mounts": [{"type": "9p", "source": "./artifacts/x", "target": "/mnt/artifacts", "ro": False}],
-    }
-    value["spec"]["artifacts"]["outDir"] = "./artifacts/x"
-    value["spec"]["smoke"]["script"] = "bundles/example-agent/smoke.sh"
-    report = report_on(value, (fact("vm.nix"), fact("smoke.sh", executable=True)))
+def test_the_seeds_example_is_valid_as_written_and_says_that_it_will_wait() -> None:
+    document = read_document(FIXTURES.parent / "documents" / "seeds-example-agent.bundle.json")
+    files = (fact("vm.nix"), fact("smoke.sh", executable=True))
+    report = validate(document, files, POLICY)
     assert report.valid
     assert codes(report) == {"bundle.backend.waits", "bundle.network.waits"}
+    bundle = bundle_of(document, files)
+    assert (bundle.ref, bundle.module, bundle.smoke) == ("example-agent@0.1.0", "vm.nix", "smoke.sh")
+    assert bundle.artifact_targets == ("/mnt/artifacts",)
+    artifact = validation_artifact(report, NOW)
+    assert artifact["governanceContext"] == document.value["spec"]["governanceContext"]
+    assert schemas.check("validation-artifact.v0.1", artifact) == ()
+
+
+def test_a_policy_that_allows_it_lets_the_seeds_example_run() -> None:
+    document = read_document(FIXTURES.parent / "documents" / "seeds-example-agent.bundle.json")
+    policy = Policy(lanes={"staging": LanePolicy(backends=("process",), networks=("none", "nat"))})
+    report = validate(document, (fact("vm.nix"), fact("smoke.sh", executable=True)), policy)
+    assert report.findings == ()
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in REPOSITORY.iterdir() if path.is_dir()))
+def test_the_repositorys_own_bundles_are_valid(name: str) -> None:
+    document, files, _ = inspect(REPOSITORY / name)
+    report = validate(document, files, POLICY)
+    assert report.failures == ()
+    assert report.name == name
 
 
 @pytest.mark.parametrize("path", ["..", "../x", "/x", "a/../../x", "a\\b", "a\nb", "", "x" * 256, "a\x00"])
