@@ -6,18 +6,15 @@ the storage; `redeliver` is the acknowledgement time running out.
 
 import asyncio
 import contextlib
-import itertools
 import random
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 
 import msgspec
 
+from agentplane.bus.memory_stream import Durable, MemoryMessage, Stored, Stream
 from agentplane.bus.streams import STREAMS, matches, stream_of
 from agentplane.errors import NotFound, Refused, Transient
 from agentplane.ports import Message, Responder
-
-_identities = itertools.count(1)
 
 
 class Faults(msgspec.Struct, kw_only=True):
@@ -29,94 +26,23 @@ class Faults(msgspec.Struct, kw_only=True):
     reorder: random.Random | None = None  # work consumers get waiting messages in this order
 
 
-class _Stored(msgspec.Struct, frozen=True):
-    sequence: int
-    subject: str
-    data: bytes
-    headers: dict[str, str]
-
-
-class _Durable:
-    def __init__(self, subject: str) -> None:
-        self.subject = subject
-        self.ready: deque[int] = deque()
-        self.unacknowledged: set[int] = set()
-        self.deliveries: dict[int, int] = {}
-
-
-class _Stream:
-    def __init__(self, name: str) -> None:
-        self.spec = STREAMS[name]
-        self.identity = f"memory-{next(_identities)}"
-        self.last = 0
-        self.messages: dict[int, _Stored] = {}
-        self.ids: set[str] = set()
-        self.durables: dict[str, _Durable] = {}
-
-
-class MemoryMessage:
-    """One delivered message."""
-
-    def __init__(self, bus: "MemoryBus", stream: _Stream, durable: _Durable | None, stored: _Stored) -> None:
-        self._bus = bus
-        self._stream = stream
-        self._durable = durable
-        self._stored = stored
-        self.deliveries = durable.deliveries[stored.sequence] if durable else 1
-
-    @property
-    def subject(self) -> str:
-        """Where it was published."""
-        return self._stored.subject
-
-    @property
-    def data(self) -> bytes:
-        """Its body."""
-        return self._stored.data
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """Its headers."""
-        return dict(self._stored.headers)
-
-    @property
-    def sequence(self) -> int:
-        """Its sequence in the stream."""
-        return self._stored.sequence
-
-    async def ack(self) -> None:
-        """Done."""
-        self._settle()
-
-    async def nak(self, delay_s: float) -> None:
-        """Deliver it again after a delay."""
-        if self._durable and self.sequence in self._durable.unacknowledged:
-            asyncio.get_running_loop().call_later(delay_s, self._bus.put_back, self._durable, self.sequence)
-
-    async def term(self, reason: str) -> None:  # noqa: ARG002 - only a server's log would show it
-        """Never deliver it again."""
-        self._settle()
-
-    def _settle(self) -> None:
-        if self._durable is None or self._bus.faults.down:
-            return
-        self._durable.unacknowledged.discard(self.sequence)
-        if self._stream.spec.retention == "workqueue":
-            self._stream.messages.pop(self.sequence, None)
-
-
 class MemoryBus:
     """See agentplane.ports.Bus. One object is the server and everybody's connection to it."""
 
     def __init__(self) -> None:
         self.faults = Faults()
         self.connected = True
-        self._streams = {name: _Stream(name) for name in STREAMS}
+        self._streams = {name: Stream(name) for name in STREAMS}
         self._subscribers: list[tuple[str, asyncio.Queue[tuple[str, bytes] | None]]] = []
         self._responders: list[tuple[str, str, Responder]] = []
         self._reconnected: list[Callable[[], None]] = []
         self._changed = asyncio.Event()
         self._closed = False
+
+    @property
+    def down(self) -> bool:
+        """Whether there is an outage."""
+        return self.faults.down
 
     # --- what a test does to it --------------------------------------------------------------------------------
 
@@ -124,8 +50,8 @@ class MemoryBus:
         """Lose everything stored, as a server whose disk was replaced; then call the reconnect hooks."""
         durables = {name: {key: each.subject for key, each in s.durables.items()} for name, s in self._streams.items()}
         for name, subjects in durables.items():
-            stream = self._streams[name] = _Stream(name)
-            stream.durables = {key: _Durable(subject) for key, subject in subjects.items()}
+            stream = self._streams[name] = Stream(name)
+            stream.durables = {key: Durable(subject) for key, subject in subjects.items()}
         self._wake()
         for callback in self._reconnected:
             callback()
@@ -137,7 +63,7 @@ class MemoryBus:
                 for sequence in sorted(durable.unacknowledged):
                     self.put_back(durable, sequence)
 
-    def put_back(self, durable: _Durable, sequence: int) -> None:
+    def put_back(self, durable: Durable, sequence: int) -> None:
         """Deliver one unacknowledged message again."""
         if sequence in durable.unacknowledged:
             durable.unacknowledged.discard(sequence)
@@ -216,7 +142,11 @@ class MemoryBus:
                     await self._change()
                     continue
                 held.add(sequence)
-                yield MemoryMessage(self, current, consumer, current.messages[sequence])
+                stored = current.messages[sequence]
+                yield MemoryMessage(self, current, consumer, stored)
+                if self.faults.duplicate:  # even one that was acknowledged: the acknowledgement came too late
+                    consumer.deliveries[sequence] += 1
+                    yield MemoryMessage(self, current, consumer, stored)
         finally:  # a consumer that died: its messages come again to another
             consumer = self._durable(self._streams[stream], durable, subject)
             for sequence in sorted(held & consumer.unacknowledged):
@@ -268,7 +198,7 @@ class MemoryBus:
         if self.faults.down:
             raise Transient("the bus is away", code="bus.unreachable", where=where)
 
-    def _store(self, stream: _Stream, subject: str, data: bytes, headers: dict[str, str]) -> None:
+    def _store(self, stream: Stream, subject: str, data: bytes, headers: dict[str, str]) -> None:
         if len(data) > stream.spec.max_msg_size_bytes:
             raise Refused("larger than the stream takes", code="bus.too-large", where=subject)
         message_id = headers.get("Nats-Msg-Id")
@@ -277,10 +207,10 @@ class MemoryBus:
         if message_id is not None:
             stream.ids.add(message_id)
         stream.last += 1
-        stream.messages[stream.last] = _Stored(stream.last, subject, data, headers)
+        stream.messages[stream.last] = Stored(stream.last, subject, data, headers)
         for durable in stream.durables.values():
             if matches(durable.subject, subject):
-                durable.ready.extend([stream.last] * (2 if self.faults.duplicate else 1))
+                durable.ready.append(stream.last)
         self._wake()
 
     def _hand_to_subscribers(self, subject: str, data: bytes) -> None:
@@ -288,13 +218,13 @@ class MemoryBus:
             if matches(pattern, subject):
                 queue.put_nowait((subject, data))
 
-    def _durable(self, stream: _Stream, name: str, subject: str) -> _Durable:
+    def _durable(self, stream: Stream, name: str, subject: str) -> Durable:
         if name not in stream.durables:
-            durable = stream.durables[name] = _Durable(subject)
+            durable = stream.durables[name] = Durable(subject)
             durable.ready.extend(s for s, each in stream.messages.items() if matches(subject, each.subject))
         return stream.durables[name]
 
-    def _take(self, stream: _Stream, durable: _Durable) -> int | None:
+    def _take(self, stream: Stream, durable: Durable) -> int | None:
         while durable.ready:
             if self.faults.reorder is not None:
                 durable.ready.rotate(self.faults.reorder.randrange(len(durable.ready)))
