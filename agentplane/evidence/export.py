@@ -12,12 +12,11 @@ from typing import Final
 
 import msgspec
 
-from agentplane.canonical import canonical_bytes
 from agentplane.errors import Refused, Tampered
 from agentplane.evidence.keys import CONTROL, TrustedKey, public_pem
 from agentplane.evidence.record import Record
 from agentplane.evidence.seal import SEAL_KIND, read_seal
-from agentplane.evidence.strict import bytes_of_read
+from agentplane.evidence.strict import bytes_of_plain
 from agentplane.ids import Digest
 
 EVIDENCE: Final = "evidence.jsonl"
@@ -102,7 +101,7 @@ def document_files(records: Iterable[Record]) -> dict[str, bytes]:
     for record in records:
         if record.statement.kind not in MESSAGE_KINDS:
             name = record.statement.predicate_type.split("/")[-2] + ".json"
-            documents[name] = bytes_of_read(record.statement.predicate.artifact)
+            documents[name] = bytes_of_plain(record.statement.predicate.artifact)
     return documents
 
 
@@ -138,7 +137,7 @@ def manifest_bytes(summary: Summary, files: Mapping[str, FileDigest]) -> bytes:
         for path, file in sorted(files.items())
         if path != MANIFEST
     ]
-    return canonical_bytes(
+    return bytes_of_plain(
         {
             "kind": "EvidenceExport",
             "formatVersion": 1,

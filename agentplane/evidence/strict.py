@@ -11,23 +11,59 @@ import msgspec
 from agentplane.canonical import canonical_bytes
 from agentplane.errors import Refused
 
-# A run of digits that may be a number beyond 2^53 - 1, where encoders start to differ.
-_LONG_NUMBER: Final = re.compile(rb"[:,\[]-?[0-9]{16}")
-
-
+# A run of digits that may be a number beyond 2^53 - 1, where encoders start to differ. The first is quick, and also
+# finds digests that begin with sixteen digits; the second looks again.
+_LONG_DIGITS: Final = re.compile(rb"[:,\[]-?[0-9]{16}")
+_LONG_NUMBER: Final = re.compile(rb'(?:":|[,\[])-?[0-9]{16}')
 _SORTED: Final = msgspec.json.Encoder(order="sorted")
 
 
-def bytes_of_read(value: dict[str, Any]) -> bytes:
-    """RFC 8785 bytes of a value that a `StrictReader` has read, so that it holds no fraction and no long number."""
+def bytes_of_plain(value: Any) -> bytes:  # noqa: ANN401 - any JSON value
+    """RFC 8785 bytes of a value that is known to hold no fraction and no number beyond 2^53 - 1."""
     data = _SORTED.encode(value)
     # Only names beyond ASCII are sorted otherwise by RFC 8785 (by UTF-16) than by the encoder.
     return data if data.isascii() else canonical_bytes(value)
 
 
+def read_canonical(data: bytes) -> Any:  # noqa: ANN401 - any JSON value
+    """The JSON value in canonical bytes, fractions allowed.
+
+    Raises:
+        Refused: code `evidence.form`.
+    """
+    try:
+        value, canonical = _decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+        raise Refused("not JSON", code="evidence.form") from exc
+    if canonical != data:
+        raise Refused("not in canonical form (RFC 8785)", code="evidence.form")
+    return value
+
+
+def _decode(data: bytes) -> tuple[Any, bytes]:
+    try:
+        value = _PLAIN.decode(data)
+    except msgspec.ValidationError:  # it holds a fraction
+        value = msgspec.json.decode(data)
+        return value, canonical_bytes(value)
+    return value, _SORTED.encode(value) if _is_simple(data) else canonical_bytes(value)
+
+
+def _is_simple(data: bytes) -> bool:
+    """Whether a sorted compact encoder is exact for what these bytes say, if they hold no fraction."""
+    return (
+        data.startswith((b"{", b"["))
+        and data.isascii()
+        and not (_LONG_DIGITS.search(data) and _LONG_NUMBER.search(data))
+    )
+
+
 def refuse_float(literal: str) -> float:
     """Refuse every fraction: no two writers agree on how to print them."""
     raise ValueError(f"a number with a fraction or exponent: {literal[:40]}")
+
+
+_PLAIN: Final[msgspec.json.Decoder[Any]] = msgspec.json.Decoder(float_hook=refuse_float)
 
 
 class StrictReader:
@@ -50,13 +86,12 @@ class StrictReader:
             value = self._typed.decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
             raise Refused(f"not of the form: {exc}", code=self._code) from exc
-        if not self._is_canonical(data, value):
+        if not _is_canonical(data, value):
             raise Refused("not in canonical form (RFC 8785)", code=self._code)
         return value
 
-    def _is_canonical(self, data: bytes, value: msgspec.Struct) -> bool:
-        # For ASCII without floats and without long numbers a sorted compact encoder is exact;
-        # what is left (names of people, big numbers) takes the slow and certain way.
-        if data.isascii() and not _LONG_NUMBER.search(data):
-            return _SORTED.encode(value) == data
-        return canonical_bytes(msgspec.json.decode(data)) == data
+
+def _is_canonical(data: bytes, value: msgspec.Struct) -> bool:
+    if _is_simple(data):
+        return _SORTED.encode(value) == data
+    return canonical_bytes(msgspec.json.decode(data)) == data

@@ -4,15 +4,13 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
-import msgspec
-
-from agentplane.canonical import canonical_bytes
 from agentplane.errors import Refused, Tampered
 from agentplane.evidence.dsse import Envelope
 from agentplane.evidence.export import Export, document_files, is_refusal
 from agentplane.evidence.keys import CONTROL, TrustedKeys
 from agentplane.evidence.record import Record
 from agentplane.evidence.seal import RunSeal, read_seal
+from agentplane.evidence.strict import read_canonical
 
 
 class Case:
@@ -49,14 +47,10 @@ class Case:
 
     @cached_property
     def bundle(self) -> dict[str, Any]:
-        """The bundle document. Raises Refused, code `evidence.bundle`: not canonical JSON, or no object."""
-        data = self.export.bundle or b""
-        try:
-            document = msgspec.json.decode(data)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
-            raise Refused("bundle.json is not JSON", code="evidence.bundle") from exc
-        if not isinstance(document, dict) or canonical_bytes(document) != data:
-            raise Refused("bundle.json is not an object in canonical form (RFC 8785)", code="evidence.bundle")
+        """The bundle document. Raises Refused, codes `evidence.form`, `evidence.bundle`."""
+        document = read_canonical(self.export.bundle or b"")
+        if not isinstance(document, dict):
+            raise Refused("bundle.json is not an object", code="evidence.bundle")
         return document
 
     def artifact(self, kind: str) -> dict[str, Any]:
