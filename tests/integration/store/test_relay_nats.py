@@ -45,13 +45,15 @@ async def test_a_wiped_server_gets_everything_again_while_appends_go_on(
     database: Database, nats_server: NatsServer, bus: NatsBus
 ) -> None:
     cursor = OutboxCursor(database.conninfo(APPEND), "nats")
-    async with await PostgresEventStore.open(database.conninfo(APPEND), poll_s=0.1) as store:
-        async with running(Relay(store, cursor, bus, batch=50)):
-            await store.append(*(append(event(stream(f"s{n}"))) for n in range(120)))
-            assert await kept(bus, 120) == list(range(1, 121))
-            await asyncio.to_thread(nats_server.wipe)
-            await store.append(append(event()))
-            assert sorted(set(await kept(bus, 121))) == list(range(1, 122))
-            await store.append(append(event()))
-            assert (await kept(bus, 122))[-1] == 122
+    async with (
+        await PostgresEventStore.open(database.conninfo(APPEND), poll_s=0.1) as store,
+        running(Relay(store, cursor, bus, batch=50)),
+    ):
+        await store.append(*(append(event(stream(f"s{n}"))) for n in range(120)))
+        assert await kept(bus, 120) == list(range(1, 121))
+        await asyncio.to_thread(nats_server.wipe)
+        await store.append(append(event()))
+        assert sorted(set(await kept(bus, 121))) == list(range(1, 122))
+        await store.append(append(event()))
+        assert (await kept(bus, 122))[-1] == 122
     await cursor.close()
