@@ -102,7 +102,7 @@ class Check(Wire, frozen=True, kw_only=True):
     executor: str
     feasible: bool
     score: int | None  # None when not feasible
-    reasons: tuple[str, ...]  # "code: words"; empty when feasible
+    reasons: tuple[str, ...]  # "code: words"; empty for the chosen one
     remedies: tuple[str, ...]  # what would change the answer
 
 
