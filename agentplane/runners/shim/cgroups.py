@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 
 CONTROLLERS: Final = ("memory", "cpu", "pids")
 _PERIOD_US: Final = 100_000
+_LEAF: Final = "agentplane-supervisor"
 
 
 class Group(NamedTuple):
@@ -128,7 +129,17 @@ def _create_v1(bases: dict[str, str], name: str, memory_bytes: int, cpu_percent:
     return Group(1 if directories else 0, directories, tuple(enforced))
 
 
+def make_room() -> bool:
+    """Once, when an executor starts in a delegated unit (version 2): go into a leaf, so that runs get groups beside it.
+
+    False where there is no such group, or it is not ours to divide; limits will then be told as not enforced.
+    """
+    base = _bases(_read("/proc/self/mountinfo"), _read("/proc/self/cgroup")).get("", "")
+    return bool(base) and _delegate(base.removesuffix(f"/{_LEAF}"))
+
+
 def _create_v2(base: str, name: str, memory_bytes: int, cpu_percent: int, pids: int) -> Group:
+    base = base.removesuffix(f"/{_LEAF}")  # started by one who had made room
     if not _delegate(base):
         return NO_GROUP
     directory = os.path.join(base, f"agentplane-{name}")
@@ -155,7 +166,7 @@ def _delegate(base: str) -> bool:
     except OSError as exc:
         if exc.errno != errno.EBUSY:
             return False
-        leaf = os.path.join(base, "agentplane-supervisor")
+        leaf = os.path.join(base, _LEAF)
         with contextlib.suppress(OSError):
             os.makedirs(leaf, exist_ok=True)
             _write(leaf, "cgroup.procs", "0")
