@@ -120,9 +120,7 @@ def _create_v1(bases: dict[str, str], name: str, memory_bytes: int, cpu_percent:
     directories, enforced = {}, []
     for controller, settings in values.items():
         directory = os.path.join(bases[controller], "agentplane", name)
-        try:
-            os.makedirs(directory, mode=0o755)
-        except OSError:
+        if not _made(directory):
             continue
         directories[controller] = directory
         enforced += [limit for limit, file, value in settings if _try(directory, file, str(value)) and limit]
@@ -174,6 +172,19 @@ def _delegate(base: str) -> bool:
     return True
 
 
+def _made(directory: str) -> bool:
+    """Make a version 1 group; the parent that all share may vanish under us when another run ends."""
+    for _ in range(10):
+        try:
+            os.makedirs(directory, mode=0o755)
+        except FileNotFoundError:
+            continue
+        except OSError:
+            return False
+        return True
+    return False
+
+
 def _kill_all(directory: str) -> None:
     if _try(directory, "cgroup.kill", "1"):
         return
@@ -189,6 +200,10 @@ def _removed(directory: str) -> bool:
         return True
     except OSError:
         return False
+    shared = os.path.dirname(directory)
+    if os.path.basename(shared) == "agentplane":  # version 1: leave nothing in our caller's group
+        with contextlib.suppress(OSError):
+            os.rmdir(shared)
     return True
 
 
