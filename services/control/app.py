@@ -205,12 +205,15 @@ async def _connect(settings: ControlSettings) -> NatsBus:
 
 async def _patiently(what: str, attempt: Callable[[], Awaitable[T]], lifecycle: Lifecycle) -> T | None:
     """The result of an attempt that is repeated while its other side is away; None when we are told to stop first."""
+    told = ""
     while not lifecycle.stopping.is_set():
         try:
             return await attempt()
         except Transient as error:
-            lifecycle.status(f"waiting for {what}: {error}")
-            log.warning("waiting", what=what, code=error.code, error=str(error))
+            if told != str(error):
+                told = str(error)
+                lifecycle.status(f"waiting for {what}: {told}")
+                log.warning("waiting", what=what, code=error.code, error=told)
             try:
                 async with asyncio.timeout(error.delay_s):
                     await lifecycle.stopping.wait()
