@@ -37,6 +37,7 @@ from services.executor.surroundings import Surroundings
 log = get_logger()
 
 _FLUSH_S: Final = 2.0
+_PROBE_PATIENCE_S: Final = 20.0  # a first probe builds a guest; control hears of us after this in any case
 _WORKERS: Final = 4  # Nix builds, unpacking, launching: at once
 
 
@@ -80,17 +81,16 @@ def open_all(settings: ExecutorSettings) -> Opened:
 
 
 async def run(settings: ExecutorSettings, lifecycle: Lifecycle) -> None:
-    """Open what is on disk, connect, find out what this host can do, then serve until `lifecycle.stopping`."""
+    """Open what is on disk, connect, adopt what runs, then serve until `lifecycle.stopping`."""
     opened = open_all(settings)
     try:
-        host = await asyncio.to_thread(NixHost, settings)
         if (bus := await _connected(settings, lifecycle)) is None:
             return
         try:
-            log.info("probing this host")
-            probed = await asyncio.to_thread(host.find_out)
-            log.info("probed", backends=probed.backends, kvm=probed.kvm.cause, versions=probed.versions)
-            await serve(assemble(opened, host, bus, lambda: host.probed), bus, lifecycle)
+            host = NixHost(settings)
+            executor = assemble(opened, host, bus, lambda: host.probed)
+            probing = lifecycle.spawn(_probe(host, opened.workers, executor), "probing")
+            await serve(executor, bus, lifecycle, probing)
         finally:
             await bus.close()
     finally:
@@ -98,11 +98,23 @@ async def run(settings: ExecutorSettings, lifecycle: Lifecycle) -> None:
         opened.close()
 
 
-async def serve(executor: Executor, bus: NatsBus, lifecycle: Lifecycle) -> None:
-    """Start, say so, and stop when told."""
+async def _probe(host: NixHost, workers: ThreadPoolExecutor, executor: Executor) -> None:
+    log.info("probing this host")
+    probed = await asyncio.get_running_loop().run_in_executor(workers, host.find_out)
+    log.info("probed", backends=probed.backends, kvm=probed.kvm.cause, versions=probed.versions)
+    executor.changed()
+
+
+async def serve(executor: Executor, bus: NatsBus, lifecycle: Lifecycle, probing: asyncio.Task[None]) -> None:
+    """Adopt at once; talk to control when there is something to offer, or something that it waits to hear of."""
     bus.on_reconnect(executor.reconnected)
-    await executor.start(bus, lifecycle)
+    await executor.adopt(bus, lifecycle)
     lifecycle.ready(executor.status())
+    if not executor.holding:
+        stopping = asyncio.ensure_future(lifecycle.stopping.wait())
+        await asyncio.wait({probing, stopping}, timeout=_PROBE_PATIENCE_S, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+    executor.converse(lifecycle)
     await lifecycle.stopping.wait()
     await executor.stop(_FLUSH_S)
 

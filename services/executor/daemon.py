@@ -63,17 +63,27 @@ class Executor:
         if self._heart is not None:
             self._heart.beat_now()
 
-    async def start(self, bus: Bus, lifecycle: Lifecycle) -> None:
-        """Resume what an earlier process left, then talk to control."""
+    @property
+    def holding(self) -> int:
+        """How many leases are in use here."""
+        return self._parts.attempts.holding
+
+    async def adopt(self, bus: Bus, lifecycle: Lifecycle) -> None:
+        """Resume what an earlier process left, and deliver what it journaled."""
         self._lifecycle = lifecycle
         parts, name = self._parts, self._settings.name
         parts.attempts.load()
         parts.attempts.apply(None, self._room(self._total()))
-        self._heart = heart = Heart(bus, name, self.request, self.act)
+        self._heart = Heart(bus, name, self.request, self.act)
         await bus.respond(subjects.artifact(name), parts.fetch)
-        lifecycle.spawn(parts.delivery.run(), "delivery")
-        lifecycle.spawn(heart.listen(), "wake-ups")
-        lifecycle.spawn(heart.run(), "heartbeat")
+
+    def converse(self, lifecycle: Lifecycle) -> None:
+        """Talk to control from now on."""
+        if self._heart is None:
+            raise ValueError("nothing was adopted yet")
+        lifecycle.spawn(self._parts.delivery.run(), "delivery")
+        lifecycle.spawn(self._heart.listen(), "wake-ups")
+        lifecycle.spawn(self._heart.run(), "heartbeat")
 
     def reconnected(self) -> None:
         """The bus is back, perhaps with nothing of what it held."""
@@ -101,6 +111,7 @@ class Executor:
 
     def act(self, reply: HeartbeatReply) -> bool:
         """Do what an answer says; True when control should be asked again soon."""
+        self._parts.delivery.heard()
         if reply.accepted:
             self._committed = reply.committed_index
             self._parts.delivery.answered(reply.committed_index)

@@ -89,6 +89,7 @@ class Delivery:
         self._subject = subject
         self._window = Window()
         self._changed = asyncio.Event()
+        self._heard = asyncio.Event()
         self._healthy = True
 
     @property
@@ -100,8 +101,13 @@ class Delivery:
         """There is a new record."""
         self._changed.set()
 
+    def heard(self) -> None:
+        """Control answered, if only that it does not accept us: its part of the journal is still owed."""
+        self._heard.set()
+
     def answered(self, committed_index: int) -> None:
         """Control said how much is committed."""
+        self._heard.set()
         self._window = after_answer(self._window, min(committed_index, self._backlog.index))
         self._changed.set()
 
@@ -111,7 +117,8 @@ class Delivery:
         self._changed.set()
 
     async def run(self) -> None:
-        """Send what there is, for ever."""
+        """Send what there is, for ever; from the first answer on, so that a long journal is not sent anew."""
+        await self._heard.wait()
         while True:
             if not await self.send_next():
                 await self._changed.wait()
@@ -121,6 +128,7 @@ class Delivery:
         """Hand the backlog to the bus before the daemon goes; what does not fit the time is sent after the restart."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
+                await self._heard.wait()
                 while await self.send_next():
                     pass
 

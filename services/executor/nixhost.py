@@ -5,6 +5,7 @@ import hashlib
 import os
 import platform
 import signal
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -40,7 +41,8 @@ class NixHost:
 
     def __init__(self, settings: ExecutorSettings) -> None:
         self._settings = settings
-        self._nix = Nix(settings.state_dir, kit_of(settings))
+        self._once = threading.Lock()
+        self._made: Nix | None = None
         self._probe = Probe(settings.state_dir)
         programs = HostPrograms(
             state_dir=settings.state_dir, first_uid=settings.qemu_uids.first, uids=settings.qemu_uids.count
@@ -49,29 +51,46 @@ class NixHost:
             "microvm": QemuRunner(programs),
             "process": ProcessRunner(programs),
         }
-        self.probed = Probed(backends=(), kvm=_UNPROBED, versions={})
+        self._probed: Probed | None = None
+
+    @property
+    def probed(self) -> Probed:
+        """What was found out; nothing is usable before it was."""
+        return self._probed or Probed(backends=(), kvm=_UNPROBED, versions={})
 
     def find_out(self) -> Probed:
-        """Try every configured backend; what does not work is left out, and logged with its reason."""
+        """Try every configured backend, once; may build the probe guest, and fetch its kernel, which takes a while."""
+        with self._once:
+            if self._probed is None:
+                self._probed = self._try_backends()
+            return self._probed
+
+    def _nix(self) -> Nix:
+        if self._made is None:
+            self._made = Nix(self._settings.state_dir, kit_of(self._settings))
+        return self._made
+
+    def _try_backends(self) -> Probed:
+        """What does not work is left out, and logged with its reason."""
         versions = {"agentplane": __version__, "kernel": platform.release(), **_version_of_nix()}
         kvm, backends = _UNPROBED, []
         for backend in self._settings.backends:
             try:
                 if backend == "microvm":
                     versions["qemu"] = self._probe.qemu_version()
-                    kvm = self._probe.kvm(self._nix.build_probe())
+                    kvm = self._probe.kvm(self._nix().build_probe())
                 else:
                     _try_sandbox()
                 backends.append(backend)
             except AgentplaneError as exc:
                 log.warning("backend is not usable", backend=backend, code=exc.code, reason=str(exc), hint=exc.hint)
-        self.probed = Probed(backends=tuple(backends), kvm=kvm, versions=versions)
-        return self.probed
+        return Probed(backends=tuple(backends), kvm=kvm, versions=versions)
 
     def prepare(self, assignment: Assignment) -> Prepared:
         """See `Host.prepare`."""
+        probed = self.find_out()
         for pinned in (assignment.pins.source, *(item.tree for item in assignment.pins.inputs)):
-            self._nix.fetch(pinned)
+            self._nix().fetch(pinned)
         if assignment.backend == "process":
             return Prepared(
                 spec=self._process(assignment),
@@ -83,12 +102,12 @@ class NixHost:
         kernel = parse_guest(Path(spec.path).read_bytes()).kernel
         return Prepared(
             spec=spec,
-            guest=GuestPin(spec=spec, kernel=kernel, qemu=self.probed.versions.get("qemu", "unknown")),
+            guest=GuestPin(spec=spec, kernel=kernel, qemu=probed.versions.get("qemu", "unknown")),
             inputs=tuple(
-                InputImage(name=item.name, image=self._nix.build_input_image(item.name, item.tree))
+                InputImage(name=item.name, image=self._nix().build_input_image(item.name, item.tree))
                 for item in assignment.pins.inputs
             ),
-            accelerator="kvm" if self.probed.kvm.usable else "tcg",
+            accelerator="kvm" if probed.kvm.usable else "tcg",
         )
 
     def launch(self, backend: str, plan: Plan, secrets: dict[str, bytes]) -> Execution:
@@ -107,17 +126,17 @@ class NixHost:
 
     def _process(self, assignment: Assignment) -> StorePath:
         pins = assignment.pins
-        return self._nix.build_process(pins.source, _bundle_name(assignment), pins.module, pins.smoke)
+        return self._nix().build_process(pins.source, _bundle_name(assignment), pins.module, pins.smoke)
 
     def _guest(self, assignment: Assignment) -> StorePath:
         """The guest to run; for a replay the very one that ran, as it is here or as it is built again."""
         pinned = assignment.replay_guest.spec if assignment.replay_guest else None
         if pinned is not None:
             with contextlib.suppress(NotFound):
-                self._nix.fetch(pinned)
+                self._nix().fetch(pinned)
                 return pinned
         pins = assignment.pins
-        built = self._nix.build_guest(pins.source, _bundle_name(assignment), pins.module, pins.smoke)
+        built = self._nix().build_guest(pins.source, _bundle_name(assignment), pins.module, pins.smoke)
         if pinned is not None and built != pinned:
             raise Broken(
                 f"the pinned guest {pinned.path} ({pinned.nar_hash}) is not here, and building it again gives "

@@ -162,7 +162,7 @@ def open_state(path: Path) -> StateDirectory:
                 where=str(path),
                 hint="start the executor as the directory's owner, or give it a directory of its own",
             )
-        (path / "runs").mkdir(exist_ok=True)
+        (path / "runs").mkdir(mode=0o700, exist_ok=True)  # of all tenants: nobody else looks in
         lock = (path / "lock").open("ab")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

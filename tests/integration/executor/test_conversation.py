@@ -41,7 +41,8 @@ class World:
         self._bus = await self.server.connect(EXECUTOR)
         self._executor = assemble(self._opened, self.host, self._bus, lambda: PROBED)
         self._bus.on_reconnect(self._executor.reconnected)
-        await self._executor.start(self._bus, self._lifecycle)
+        await self._executor.adopt(self._bus, self._lifecycle)
+        self._executor.converse(self._lifecycle)
 
     async def stop(self) -> None:
         assert self._executor is not None

@@ -96,6 +96,7 @@ async def test_whatever_the_bus_loses_repeats_or_wipes_is_committed_in_the_end(n
 async def test_a_flush_hands_over_what_is_left(no_pause: None) -> None:
     bus, backlog = MemoryBus(), Backlog(100)
     delivery = Delivery(backlog, bus, SUBJECT)
+    delivery.answered(0)
     await delivery.flush(30)
     assert delivery.window.sent == 100
 
@@ -103,7 +104,26 @@ async def test_a_flush_hands_over_what_is_left(no_pause: None) -> None:
 async def test_a_flush_without_a_bus_gives_up_in_time() -> None:
     bus = MemoryBus()
     bus.faults.down = True
-    await Delivery(Backlog(5), bus, SUBJECT).flush(0.01)
+    delivery = Delivery(Backlog(5), bus, SUBJECT)
+    delivery.answered(0)
+    await delivery.flush(0.01)
+    assert delivery.window.sent == 0
+
+
+async def test_what_is_committed_already_is_not_sent_again_after_a_restart(no_pause: None) -> None:
+    bus = MemoryBus()
+    delivery = Delivery(Backlog(100), bus, SUBJECT)
+    running = asyncio.ensure_future(delivery.run())
+    await asyncio.sleep(0)
+    assert delivery.window.sent == 0
+    delivery.answered(98)
+    while delivery.window.sent < 100:  # noqa: ASYNC110 - sent in the background
+        await asyncio.sleep(0.001)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    first = await bus.stored(subjects.INTENTS, SUBJECT, 0)
+    assert first is not None
+    assert first[1] == b"99"
 
 
 async def test_an_answer_beyond_the_journal_sends_nothing_and_breaks_nothing() -> None:

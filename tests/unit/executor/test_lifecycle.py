@@ -207,6 +207,17 @@ async def test_a_cancelled_guest_is_stopped_and_reported(start: Start) -> None:
     assert (finished["outcome"], finished["message"]) == ("cancelled", "a person asked")
 
 
+async def test_a_draining_host_gives_a_lease_back_at_once(start: Start) -> None:
+    host = ScriptedHost(ending())
+    daemon = start(host)
+    draining = Room(accepting=True, draining=True, slots=8, total=ROOM.total, keep_runs=9)
+    daemon.attempts.apply(reply(assignment()), draining)
+    await daemon.until(lambda: stage(daemon) is Stage.SEALED)
+    finished = artifact(list(daemon.journal.read()), "RunFinished")
+    assert (finished["outcome"], finished["message"]) == ("cancelled", "this executor is draining")
+    assert host.launches == []
+
+
 async def test_a_lease_that_control_names_no_more_is_fenced_and_still_reported(start: Start) -> None:
     host = ScriptedHost(None)
     daemon = start(host)

@@ -40,7 +40,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> NixHost:
 
 
 def guest(host: NixHost, store: FakeStore) -> StorePath:
-    host._nix = store  # type: ignore[assignment]
+    host._made = store  # type: ignore[assignment]
     return host._guest(assignment(replay_guest=PIN))
 
 
