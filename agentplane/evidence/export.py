@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from agentplane.errors import Refused, Tampered
-from agentplane.evidence.keys import CONTROL, TrustedKey, public_pem
+from agentplane.evidence.keys import CONTROL, TrustedKey
 from agentplane.evidence.record import Record
 from agentplane.evidence.seal import SEAL_KIND, read_seal
 from agentplane.evidence.strict import bytes_of_plain
@@ -111,7 +111,7 @@ def key_files(keys: Iterable[TrustedKey]) -> dict[str, bytes]:
     for key in sorted({key.key_id: key for key in keys}.values(), key=lambda key: (key.identity, key.key_id)):
         name = CONTROL if key.identity == CONTROL else "executors/" + key.identity.rpartition("/")[2]
         path = f"{KEYS}{name}.pub"
-        files[path if path not in files else f"{KEYS}{name}-{key.key_id[:12]}.pub"] = public_pem(key.public_key)
+        files[path if path not in files else f"{KEYS}{name}-{key.key_id[:12]}.pub"] = key.pem
     return files
 
 

@@ -88,6 +88,7 @@ class TrustedKey(msgspec.Struct, frozen=True):
     identity: str
     key_id: str
     public_key: Ed25519PublicKey
+    pem: bytes  # of the public key
 
 
 class TrustedKeys:
@@ -98,7 +99,7 @@ class TrustedKeys:
         self._by_id: dict[str, TrustedKey] = {}
         for identity, public_keys in keys.items():
             for public_key in public_keys:
-                self._add(TrustedKey(identity, key_id(public_key), public_key))
+                self._add(TrustedKey(identity, key_id(public_key), public_key, public_pem(public_key)))
 
     def _add(self, key: TrustedKey) -> None:
         known = self._by_id.setdefault(key.key_id, key)

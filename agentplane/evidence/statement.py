@@ -7,7 +7,7 @@ Source: in-toto attestation framework, Statement v1. The predicate is ours: `art
 import re
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 
@@ -37,14 +37,14 @@ class RunRef(_Strict, frozen=True, kw_only=True):
 
     tenant: str
     name: str
-    epoch: int
+    epoch: Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
 
 
 class Link(_Strict, frozen=True, kw_only=True):
     """A record's place: in its journal, and after which other statement of the same run."""
 
     journal: str  # "executor/<name>" or "control/<tenant>/<run>"
-    index: int  # 1-based
+    index: Annotated[int, msgspec.Meta(ge=1, lt=2**53)]
     previous: str | None  # digest of the record before it in the journal; None: the first
     run_previous: str | None  # digest of the statement before it in the run, in whichever journal; None: the first
 
@@ -98,7 +98,12 @@ class Statement(_Strict, frozen=True, kw_only=True):
         return {subject.name: subject.digest["sha256"] for subject in self.subject[1:]}
 
 
-_READER: Final = StrictReader(Statement, code="evidence.statement", max_bytes=MAX_PAYLOAD_BYTES)
+_READER: Final = StrictReader(
+    Statement,
+    untyped=lambda statement: statement.predicate.artifact,
+    code="evidence.statement",
+    max_bytes=MAX_PAYLOAD_BYTES,
+)
 
 
 @lru_cache(maxsize=256)
@@ -154,18 +159,21 @@ def read_statement(payload: bytes) -> Statement:
     _check_kind(statement)
     _check_subjects(statement.subject)
     _check_link(statement.predicate.chain)
-    if not 0 <= statement.predicate.run.epoch < 2**53:
-        raise Refused("an epoch below 0", code="evidence.statement")
     return statement
 
 
 def _check_kind(statement: Statement) -> None:
-    named = _PREDICATE.fullmatch(statement.predicate_type)
     kind = statement.predicate.artifact.get("kind")
-    if named is None or not isinstance(kind, str) or kebab(kind) != named[1]:
+    if not isinstance(kind, str) or kebab(kind) != _named(statement.predicate_type):
         raise Refused(
             f"predicate type {statement.predicate_type[:120]!r} for kind {str(kind)[:80]!r}", code="evidence.statement"
         )
+
+
+@lru_cache(maxsize=256)
+def _named(predicate: str) -> str | None:
+    named = _PREDICATE.fullmatch(predicate)
+    return named[1] if named else None
 
 
 def _check_subjects(subjects: tuple[Subject, ...]) -> None:

@@ -3,18 +3,15 @@
 Two readers could see two different documents in bytes with duplicate keys or odd numbers. One form leaves no room.
 """
 
-import re
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
+import orjson
 
 from agentplane.canonical import canonical_bytes
 from agentplane.errors import Refused
 
-# A run of digits that may be a number beyond 2^53 - 1, where encoders start to differ. The first is quick, and also
-# finds digests that begin with sixteen digits; the second looks again.
-_LONG_DIGITS: Final = re.compile(rb"[:,\[]-?[0-9]{16}")
-_LONG_NUMBER: Final = re.compile(rb'(?:":|[,\[])-?[0-9]{16}')
 _SORTED: Final = msgspec.json.Encoder(order="sorted")
 
 
@@ -46,16 +43,18 @@ def _decode(data: bytes) -> tuple[Any, bytes]:
     except msgspec.ValidationError:  # it holds a fraction
         value = msgspec.json.decode(data)
         return value, canonical_bytes(value)
-    return value, _SORTED.encode(value) if _is_simple(data) else canonical_bytes(value)
+    return value, _SORTED.encode(value) if _is_simple(data, value) else canonical_bytes(value)
 
 
-def _is_simple(data: bytes) -> bool:
-    """Whether a sorted compact encoder is exact for what these bytes say, if they hold no fraction."""
-    return (
-        data.startswith((b"{", b"["))
-        and data.isascii()
-        and not (_LONG_DIGITS.search(data) and _LONG_NUMBER.search(data))
-    )
+def _is_simple(data: bytes, value: Any) -> bool:  # noqa: ANN401
+    """Whether a sorted compact encoder is exact for a value without fractions: ASCII, no number beyond 2^53 - 1."""
+    if not data.isascii():
+        return False
+    try:
+        orjson.dumps(value, option=orjson.OPT_STRICT_INTEGER)
+    except orjson.JSONEncodeError:
+        return False
+    return True
 
 
 def refuse_float(literal: str) -> float:
@@ -69,7 +68,11 @@ _PLAIN: Final[msgspec.json.Decoder[Any]] = msgspec.json.Decoder(float_hook=refus
 class StrictReader:
     """Decodes canonical JSON into one Struct type. Reusable; a decoder costs more to make than to use."""
 
-    def __init__(self, struct: type[msgspec.Struct], *, code: str, max_bytes: int) -> None:
+    def __init__(
+        self, struct: type[msgspec.Struct], *, untyped: Callable[[Any], Any], code: str, max_bytes: int
+    ) -> None:
+        """Take the type, and which part of it may hold anything. Bounds of typed integers are the type's own."""
+        self._untyped = untyped
         self._typed: msgspec.json.Decoder[Any] = msgspec.json.Decoder(struct, float_hook=refuse_float)
         self._code = code
         self._max_bytes = max_bytes
@@ -86,12 +89,11 @@ class StrictReader:
             value = self._typed.decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
             raise Refused(f"not of the form: {exc}", code=self._code) from exc
-        if not _is_canonical(data, value):
+        if not self._is_canonical(data, value):
             raise Refused("not in canonical form (RFC 8785)", code=self._code)
         return value
 
-
-def _is_canonical(data: bytes, value: msgspec.Struct) -> bool:
-    if _is_simple(data):
-        return _SORTED.encode(value) == data
-    return canonical_bytes(msgspec.json.decode(data)) == data
+    def _is_canonical(self, data: bytes, value: msgspec.Struct) -> bool:
+        if _is_simple(data, self._untyped(value)):
+            return _SORTED.encode(value) == data
+        return canonical_bytes(msgspec.json.decode(data)) == data
