@@ -2,9 +2,8 @@
 
 Every user is a public nkey with the narrowest permissions its role works with. Answers come to `_INBOX.<public key>.>`,
 which nobody else may listen to. Only control and the projector may use JetStream's API: the server delivers what a
-consumer asks for to *any* subject its maker names, past the publish permissions of that maker, so a person who may make
-consumers could put a guest's output (which that person wrote) on another tenant's intent subject. People read history
-through the query service instead.
+consumer asks for to *any* subject its maker names, past that maker's publish permissions (seen: into the stream of
+intents), and a guest's output is whatever its author wants. People read history through the query service instead.
 """
 
 import json

@@ -4,6 +4,7 @@ import contextlib
 import secrets
 from typing import Final
 
+import msgspec
 from nats.aio.msg import Msg
 
 from agentplane.bus.link import Link
@@ -11,6 +12,28 @@ from agentplane.errors import Transient
 
 _NANOSECONDS: Final = 1_000_000_000
 _FOLLOWER_IDLE_S: Final = 60
+
+
+class _PubAck(msgspec.Struct, forbid_unknown_fields=True):
+    stream: str
+    seq: int
+    duplicate: bool = False
+    domain: str = ""
+
+
+def is_stray_acknowledgement(raw: Msg) -> bool:
+    """Whether this is the server's answer to a publisher who named a subject of ours as the place for the answer.
+
+    The server sends it there whatever the publisher may publish, so a person of one tenant can put such bytes (and no
+    others) on another's intent subject. Nothing that we publish looks like it.
+    """
+    if raw.headers:
+        return False
+    try:
+        msgspec.json.decode(raw.data, type=_PubAck)
+    except msgspec.DecodeError:
+        return False
+    return True
 
 
 class NatsMessage:

@@ -15,7 +15,7 @@ from typing import Any, Final, Self
 import msgspec
 from nats.aio.msg import Msg
 
-from agentplane.bus.deliveries import Following, NatsMessage
+from agentplane.bus.deliveries import Following, NatsMessage, is_stray_acknowledgement
 from agentplane.bus.failures import checked
 from agentplane.bus.link import Link
 from agentplane.bus.pull import Pull
@@ -196,7 +196,12 @@ class NatsBus:
             return await self._ensure_durable(stream, durable, subject)
 
         async for raw in Pull(self._link, stream, ensure, batch).messages():
-            yield NatsMessage(self._link, raw)
+            message = NatsMessage(self._link, raw)
+            if is_stray_acknowledgement(raw):
+                log.warning("dropped an acknowledgement that somebody steered to %s", raw.subject)
+                await message.term("a stray acknowledgement")
+                continue
+            yield message
 
     async def _ensure_durable(self, stream: str, durable: str, subject: str) -> str:
         config = {

@@ -145,6 +145,28 @@ async def test_each_role_can_do_its_work(connect: dict[str, NatsBus]) -> None:
     assert found[1] == b"line"
 
 
+async def test_an_acknowledgement_steered_elsewhere_does_no_harm(connect: dict[str, NatsBus], bus: NatsBus) -> None:  # noqa: F811
+    """Whoever publishes names the subject of the answer; the server sends it there past that key's permissions."""
+    before = {stream: await bus.stream_identity(stream) for stream in (INTENTS, EVENTS, LOGS)}
+    await connect["control"].publish("agentplane.rival.fact.Run.run.created", b"kept", message_id="kept")
+    elsewhere = [
+        "agentplane.rival.intent.Run.run.requested",
+        "agentplane-executor.exec-1.report",
+        *(f"$JS.API.STREAM.{operation}.{EVENTS}" for operation in ("PURGE", "DELETE", "UPDATE")),
+    ]
+    for number, subject in enumerate(elsewhere):
+        headers = {"Nats-Msg-Id": str(number)}
+        await connect["alice"]._link.cast("agentplane.acme.intent.Run.x", b"mine", reply=subject, headers=headers)
+    await connect["bob"].publish("agentplane.rival.intent.Run.y", b"genuine", message_id="genuine")
+    await connect["exec-1"].publish("agentplane-executor.exec-1.report", b"genuine", message_id="report")
+    async with asyncio.timeout(10):
+        for subject in ("agentplane.rival.intent.>", "agentplane-executor.*.report"):
+            durable = "rival" if "rival" in subject else "reports"
+            assert (await anext(connect["control"].consume(INTENTS, durable, subject=subject))).data == b"genuine"
+        assert (await anext(bus.follow(EVENTS, "agentplane.>"))).data == b"kept"
+    assert {stream: await bus.stream_identity(stream) for stream in before} == before
+
+
 async def test_a_strange_key_is_not_let_in(nats_server: NatsServer) -> None:  # noqa: F811
     stranger = nats_server.directory / "stranger.nk"
     create_seed_file(stranger)
