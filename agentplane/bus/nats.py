@@ -30,7 +30,7 @@ _WINDOW: Final = 100  # publishes in flight; more does not help when the server 
 _ATOMIC_MAX: Final = 1000  # the server's limit for one atomic batch
 _RESPONDERS: Final = 64  # requests answered at once
 _SUBSCRIBER_QUEUE: Final = 10_000  # core messages kept for a slow reader; the oldest go first
-_ACK_WAIT_S: Final = 30
+_ACK_WAIT_S: Final = 10  # well below the patience of the people who wait for an answer
 _NANOSECONDS: Final = 1_000_000_000
 
 

@@ -14,10 +14,12 @@ import msgspec
 from agentplane.cli import context as contexts
 from agentplane.cli import render
 from agentplane.cli.submit import facts_of, first_answer, publish
+from agentplane.errors import Refused
 from agentplane.events.model import Event, StoredEvent
 from agentplane.projections.run_view import RunView, TimelineEntry, entries
 from agentplane.projections.runs import apply
 from agentplane.queries.client import QueryClient
+from agentplane.runs.intents import INTENT_REJECTED
 from agentplane.runs.states import TERMINAL, RunState
 
 if TYPE_CHECKING:
@@ -31,9 +33,11 @@ async def follow_run(context: contexts.Context, intent: Event, *, wait: bool, ou
     """Publish the intent; report its admission, and with `wait` its end. Returns the exit status."""
     name = intent.stream.name
     async with contexts.connected(context) as bus:
-        facts = facts_of(bus, context.tenant, name)
+        facts = facts_of(bus, intent)
         await publish(bus, intent)
         answer = await first_answer(facts)
+        if answer.event.type == INTENT_REJECTED:
+            raise Refused(answer.event.data["message"], code=answer.event.data["code"])
         if answer.event.type == "run.refused":
             return _refused(name, answer.event.data, output)
         if not wait:

@@ -8,6 +8,7 @@ from agentplane.bus import subjects
 from agentplane.errors import Transient
 from agentplane.events import cloudevents
 from agentplane.events.model import Event, StoredEvent
+from agentplane.runs.intents import INTENT_REJECTED
 
 if TYPE_CHECKING:
     from agentplane.bus.nats import NatsBus
@@ -21,11 +22,16 @@ async def publish(bus: "NatsBus", intent: Event) -> None:
     await bus.publish(subject, cloudevents.encode(intent), message_id=str(intent.id))
 
 
-async def facts_of(bus: "NatsBus", tenant: str, run: str) -> AsyncIterator[StoredEvent]:
-    """Every fact about a run from now on, as it is relayed. NATS may lose some; ask the read model as well."""
-    async for _, body in bus.subscribe(f"agentplane.{tenant}.fact.Run.>"):
+async def facts_of(bus: "NatsBus", intent: Event) -> AsyncIterator[StoredEvent]:
+    """Every fact about an intent's run from now on, as it is relayed, and that the intent was not taken at all.
+
+    NATS may lose some; ask the read model as well.
+    """
+    async for _, body in bus.subscribe(f"agentplane.{intent.stream.tenant}.fact.>"):
         stored = cloudevents.decode_stored(body)
-        if stored.event.stream.name == run:
+        event = stored.event
+        rejected = event.type == INTENT_REJECTED and event.data.get("intentId") == str(intent.id)
+        if event.stream == intent.stream or rejected:
             yield stored
 
 

@@ -183,7 +183,7 @@ class QueryServer:
             raise Refused(f"{given!r} fits several runs: {listed}", code="run.ambiguous", hint="write more of the name")
         view = await self._views.run(tenant, names[0]) if names else None
         if view is None:
-            raise NotFound(f"no run {given!r}", code="run.unknown", hint="`agentplane runs` lists them")
+            raise NotFound(f"no run {given!r}", code="run.unknown", hint="`agentplane get runs` lists them")
         return view
 
     async def _run_logs(self, tenant: str, data: bytes) -> wire.LogsPage:

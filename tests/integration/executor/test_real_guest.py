@@ -155,7 +155,7 @@ async def test_a_sandboxed_process_runs_as_well(
     _, finished = reported(control, "proc-1")
     assert (finished.outcome, finished.succeeded) == ("exited", True), finished.message
     console = tmp_path / "state" / "runs" / "acme" / "proc-1" / "1" / "console.log"
-    assert console.read_bytes().startswith(b"secret is ")
+    assert console.read_bytes().startswith(b"secret is 17 bytes")
 
 
 async def test_a_person_stops_a_guest_that_never_ends(
