@@ -1,21 +1,27 @@
-"""The table of error codes in docs/errors.md, read from where they are raised.   usage: error_codes.py [--check]"""
+"""The tables of codes in docs/errors.md, read from where they are raised.   usage: error_codes.py [--check]"""
 
 import ast
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from agentplane import errors
+from agentplane.bundles.codes import CODES as BUNDLES
+from agentplane.documents.codes import CODES as DOCUMENTS
+from agentplane.fleet.codes import CODES as FLEET
+from agentplane.placement.codes import CODES as PLACEMENT
+
 ROOT = Path(__file__).resolve().parent.parent
-TABLE = ROOT / "docs" / "errors.md"
+PAGE = ROOT / "docs" / "errors.md"
 HEAD = """# Exit statuses and error codes
 
-Every error is printed as `error: <where>: <message> [<code>]` with a hint where there is something to do. With
-`-o json`, data goes to stdout all the same, and errors to stderr.
+Every error is printed on stderr as `error: <where>: <message> [<code>]`, with a hint where there is something to do.
+Codes are stable; messages are for people. This page is made by `scripts/error_codes.py` from where they are raised.
 
 | exit status | meaning | class |
 |--:|---|---|
 | 0 | yes | |
-| 1 | a negative answer: the run failed, the replay diverged, a process is down | |
+| 1 | a negative answer: the run failed, the replay diverged, verify said no, a process is down | |
 | 2 | the input or the usage is wrong; nothing was done | Refused |
 | 3 | no such thing, or none that you may see | NotFound |
 | 4 | not allowed | Denied |
@@ -23,43 +29,69 @@ Every error is printed as `error: <where>: <message> [<code>]` with a hint where
 | 6 | a part is down, full or slow: try again | Transient |
 | 7 | bytes are not what was signed or chained | Tampered |
 | 8 | a tool of this host failed | Broken |
+| 130, 141 | interrupted; the reader of the output has gone | |
 
-Codes are stable. This table is made by `scripts/error_codes.py` from where the codes are raised.
+## Errors
 
-| code | class | raised in |
-|---|---|---|
+| code | status | says |
+|---|--:|---|
 """
-CLASSES = {"Refused", "NotFound", "Denied", "Conflict", "Transient", "Tampered", "Broken"}
+CLASSES = {name: kind.exit_status for name, kind in vars(errors).items() if isinstance(kind, type)}
+FINDINGS = {
+    "Documents": DOCUMENTS,
+    "Bundles (findings of `agentplane validate`)": BUNDLES,
+    "Fleet inventories": FLEET,
+    "Placement (reasons in `agentplane explain`)": PLACEMENT,
+}
 
 
-def codes() -> Iterator[tuple[str, str, str]]:
-    """(code, class, file) of every raise that names both."""
-    for path in sorted((ROOT / "agentplane").rglob("*.py")) + sorted((ROOT / "services").rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in CLASSES:
-                for keyword in node.keywords:
-                    if keyword.arg == "code" and isinstance(keyword.value, ast.Constant):
-                        yield str(keyword.value.value), node.func.id, str(path.relative_to(ROOT))
+def raised() -> Iterator[tuple[str, int, str]]:
+    """(code, exit status, message) of every call that makes an error with a literal code."""
+    for package in ("agentplane", "services"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in CLASSES:
+                    for keyword in node.keywords:
+                        if keyword.arg == "code" and isinstance(keyword.value, ast.Constant):
+                            yield str(keyword.value.value), CLASSES[node.func.id], _message(node.args)
+
+
+def _message(arguments: list[ast.expr]) -> str:
+    first = arguments[0] if arguments else ast.Constant("")
+    if isinstance(first, ast.Constant):
+        return str(first.value)
+    if isinstance(first, ast.JoinedStr):
+        return "".join(str(part.value) if isinstance(part, ast.Constant) else "…" for part in first.values)
+    return "…"
 
 
 def render() -> str:
-    """The whole document."""
-    rows: dict[tuple[str, str], set[str]] = {}
-    for code, class_, path in codes():
-        rows.setdefault((code, class_), set()).add(f"`{path}`")
-    lines = [f"| `{code}` | {class_} | {', '.join(sorted(paths))} |" for (code, class_), paths in sorted(rows.items())]
-    return HEAD + "\n".join(lines) + "\n"
+    """The whole page."""
+    rows: dict[str, tuple[int, str]] = {}
+    for code, status, message in sorted(raised()):
+        if code not in rows or rows[code][1] in {"…", ""}:
+            rows[code] = (status, message)
+    lines = [f"| `{code}` | {status} | {_cell(message)} |" for code, (status, message) in sorted(rows.items())]
+    page = HEAD + "\n".join(lines) + "\n"
+    for title, codes in FINDINGS.items():
+        page += f"\n## {title}\n\n| code | meaning |\n|---|---|\n"
+        page += "\n".join(f"| `{code}` | {_cell(meaning)} |" for code, meaning in sorted(codes.items())) + "\n"
+    return page
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ").strip()
 
 
 def main() -> int:
-    """Write the table, or with --check compare it."""
-    if "--check" in sys.argv:
-        current = TABLE.exists() and TABLE.read_text() == render()
-        if not current:
-            print("docs/errors.md is stale: run scripts/error_codes.py", file=sys.stderr)
-        return 0 if current else 1
-    TABLE.write_text(render())
-    return 0
+    """Write the page, or with --check compare it."""
+    if "--check" not in sys.argv:
+        PAGE.write_text(render())
+        return 0
+    if PAGE.exists() and PAGE.read_text() == render():
+        return 0
+    print("docs/errors.md is stale: run scripts/error_codes.py", file=sys.stderr)
+    return 1
 
 
 if __name__ == "__main__":

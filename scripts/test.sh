@@ -9,6 +9,8 @@ step "mypy"
 mypy
 step "import contracts"
 lint-imports
+step "docs/errors.md"
+python scripts/error_codes.py --check
 step "shell scripts"
 for script in scripts/*.sh vm/*.sh .ci/run; do bash -n "$script"; done
 step "nix files"
