@@ -1,4 +1,4 @@
-"""Up, status and down of the embedded stack."""
+"""Up, status and down of the embedded stack. What a cut-short start left undone, the next `up` does."""
 
 import shutil
 import sys
@@ -12,7 +12,7 @@ from agentplane.stack import configs, postgres, provision, supervision
 from agentplane.stack.inventory import local_inventory
 from agentplane.stack.layout import Layout
 from agentplane.stack.ports import load_or_choose, require_free
-from agentplane.stack.ready import wait_for_port, wait_until_serving
+from agentplane.stack.ready import patiently, wait_until_free, wait_until_serving
 
 Say = Callable[[str], None]
 
@@ -20,15 +20,23 @@ Say = Callable[[str], None]
 def up(layout: Layout, say: Say) -> None:
     """Start everything and return when it serves. Nothing happens when it already does. Raises AgentplaneError."""
     provision.prepare_root(layout)
+    ports = load_or_choose(layout.ports)
     if supervision.pid(layout) is None:
-        _start(layout, say)
+        _start(layout, ports, say)
+    if not layout.context.exists():  # written last: an earlier start may have been cut short
+        say("the database")
+        patiently(lambda: provision.make_database(layout, ports["postgres"]))
+        provision.write_json(layout.context, configs.context(layout, ports))
     say("waiting until it serves")
     wait_until_serving(layout)
 
 
-def _start(layout: Layout, say: Say) -> None:
-    ports = load_or_choose(layout.ports)
+def _start(layout: Layout, ports: dict[str, int], say: Say) -> None:
+    if layout.supervisor_pid.exists():
+        say("the supervisor was killed: waiting for its processes to end")
+        wait_until_free(ports)
     require_free(ports)
+    layout.context.unlink(missing_ok=True)
     say("keys, users and configuration")
     provision.make_keys(layout)
     (layout.config / "nats-server.conf").write_text(provision.nats_configuration(layout, ports))
@@ -42,9 +50,6 @@ def _start(layout: Layout, say: Say) -> None:
     say("PostgreSQL, nats-server, control, projector, executor")
     postgres.initialise(layout.postgres, ports["postgres"], layout.passfiles / "postgres")
     supervision.start(layout, _programs(layout))
-    wait_for_port(ports["postgres"], "postgres")
-    provision.make_database(layout, ports["postgres"])
-    provision.write_json(layout.context, configs.context(layout, ports))
 
 
 def _programs(layout: Layout) -> tuple[supervision.Program, ...]:

@@ -1,27 +1,38 @@
 """Waiting until a stack serves, and saying which part does not."""
 
 import asyncio
-import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from agentplane.errors import Broken, Transient
 from agentplane.stack import supervision
 from agentplane.stack.layout import Layout
+from agentplane.stack.ports import require_free
 
 PERIOD_S = 0.05
 
 
-def wait_for_port(port: int, name: str, *, timeout_s: float = 60) -> None:
-    """Return when something accepts connections on a loopback port. Raises Transient (`stack.slow`)."""
+def patiently(attempt: Callable[[], None], *, timeout_s: float = 60) -> None:
+    """Return when `attempt` succeeds: a server that recovers answers late. Raises what the last attempt raised."""
     deadline = time.monotonic() + timeout_s
     while True:
         try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError as exc:
+            return attempt()
+        except Transient:
             if time.monotonic() > deadline:
-                raise Transient(f"{name} does not listen on {port}: {exc}", code="stack.slow") from exc
-            time.sleep(PERIOD_S)  # a port has no event to wait for
+                raise
+            time.sleep(PERIOD_S)  # a server that starts has no event to wait for
+
+
+def wait_until_free(ports: dict[str, int], *, timeout_s: float = 30) -> None:
+    """Return when nobody listens on these ports any more, or the time is over."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        try:
+            require_free(ports)
+        except Broken:
+            time.sleep(PERIOD_S)  # the end of somebody else's child has no event either
         else:
             return
 

@@ -47,6 +47,7 @@ def configuration(layout: Layout, programs: Sequence[Program]) -> str:
     return "\n".join([_HEAD.format(layout=layout), *(_program(layout, program) for program in programs)])
 
 
+_CONFIGURATION = "supervisord.conf"
 _HEAD = """\
 [unix_http_server]
 file={layout.control_socket}
@@ -92,7 +93,7 @@ def _quote(argument: str) -> str:
 
 def start(layout: Layout, programs: Sequence[Program]) -> None:
     """Start supervisord with these programs. Raises Broken (`stack.supervisor`)."""
-    path = layout.config / "supervisord.conf"
+    path = layout.config / _CONFIGURATION
     path.write_text(configuration(layout, programs))
     done = subprocess.run(
         [sys.executable, "-m", "supervisor.supervisord", "-c", str(path)], capture_output=True, text=True, check=False
@@ -116,13 +117,13 @@ def with_parent_death_signal(argv: Sequence[str], number: str) -> tuple[str, ...
 
 
 def pid(layout: Layout) -> int | None:
-    """The supervisor's pid if it lives."""
+    """The supervisor's pid if it lives: the number may be anybody's by now, so its configuration must be ours."""
     try:
         number = int(layout.supervisor_pid.read_text())
         command = Path(f"/proc/{number}/cmdline").read_bytes()
     except (OSError, ValueError):
         return None
-    return number if b"supervisor" in command else None
+    return number if str(layout.config / _CONFIGURATION).encode() in command.split(b"\0") else None
 
 
 def _server(layout: Layout) -> Any:  # noqa: ANN401 - an XML-RPC proxy has no type
