@@ -7,10 +7,11 @@ Defaults: `process` (no virtual machine around the work) only in dev; no network
 So the seeds' example (lima-process in staging) is valid and waits, naming `lanes.staging.backends`.
 """
 
-from typing import Any, Final, Literal
+import re
+from typing import Annotated, Any, Final, Literal, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic.alias_generators import to_camel
+import msgspec
+from msgspec import Meta
 
 from agentplane.canonical import digest_value
 from agentplane.errors import Refused
@@ -19,6 +20,7 @@ from agentplane.ids import Digest
 Backend = Literal["microvm", "qemu", "process"]
 Network = Literal["none", "nat", "bridge", "slirp"]
 Lane = Literal["dev", "staging", "prod"]
+Path = tuple[str | int, ...]  # of a field in the document
 
 # what a bundle calls a backend -> what runners call it, best first
 INTENTS: Final[dict[str, tuple[Backend, ...]]] = {
@@ -30,26 +32,26 @@ INTENTS: Final[dict[str, tuple[Backend, ...]]] = {
 }
 
 
-class _Settings(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
+class _Settings(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """Base of the policy's parts. Code that makes one is trusted; what people wrote goes through `read_policy`."""
 
 
-class LanePolicy(_Settings):
+class LanePolicy(_Settings, frozen=True, kw_only=True):
     """What one lane allows."""
 
     backends: tuple[Backend, ...] = ("microvm", "qemu")
     networks: tuple[Network, ...] = ("none",)
     human_gate: bool = False
-    require_kvm: bool = Field(default=False, description="Refuse emulation (TCG) for virtual machines.")
-    trust_zones: tuple[str, ...] = Field(default=(), description="Executors' zones that may run it; empty: any.")
+    require_kvm: bool = False  # refuse emulation (TCG) for virtual machines
+    trust_zones: tuple[str, ...] = ()  # executors' zones that may run it; empty: any
 
 
-class ResourceLimits(_Settings):
+class ResourceLimits(_Settings, frozen=True, kw_only=True):
     """The most that one bundle may ask for."""
 
-    vcpus: int = Field(default=16, ge=1)
-    memory_mib: int = Field(default=65536, ge=64)
-    disk_gib: int = Field(default=512, ge=1)
+    vcpus: Annotated[int, Meta(ge=1)] = 16
+    memory_mib: Annotated[int, Meta(ge=64)] = 65536
+    disk_gib: Annotated[int, Meta(ge=1)] = 512
 
 
 def _default_lanes() -> dict[Lane, LanePolicy]:
@@ -60,15 +62,15 @@ def _default_lanes() -> dict[Lane, LanePolicy]:
     }
 
 
-class Policy(_Settings):
+class Policy(_Settings, frozen=True, kw_only=True):
     """The whole policy; its digest is pinned by every run. A lane that is not listed is not allowed."""
 
-    lanes: dict[Lane, LanePolicy] = Field(default_factory=_default_lanes)
+    lanes: dict[Lane, LanePolicy] = msgspec.field(default_factory=_default_lanes)
     limits: ResourceLimits = ResourceLimits()
-    tenants: tuple[str, ...] = Field(default=(), description="Tenants that may run anything; empty: all.")
+    tenants: tuple[str, ...] = ()  # that may run anything; empty: all
     attestation_modes: tuple[str, ...] = ("none", "executor")
     grant_modes: tuple[str, ...] = ("none", "runtime_optional")
-    stale_after_s: int = Field(default=30, ge=1, description="An executor not heard of for longer is unreachable.")
+    stale_after_s: Annotated[int, Meta(ge=1)] = 30  # an executor not heard of for longer is unreachable
 
     def lane(self, name: str) -> LanePolicy | None:
         """The policy of a lane; None: not allowed."""
@@ -90,17 +92,68 @@ class Policy(_Settings):
 
     def digest(self) -> Digest:
         """`sha256:<hex>` of the policy's canonical bytes: the `policy_digest` of pins."""
-        return digest_value(self.model_dump(mode="json", by_alias=True))
+        return digest_value(msgspec.to_builtins(self))
 
 
-def load_policy(settings: dict[str, Any]) -> Policy:
+class Problem(msgspec.Struct, frozen=True):
+    """One thing that is wrong with a policy document, and where."""
+
+    path: Path
+    message: str
+
+    def __str__(self) -> str:
+        return f"{'.'.join(map(str, self.path)) or 'the policy'}: {self.message}"
+
+
+def load_policy(settings: object) -> Policy:
     """The policy in a configuration; missing fields have their defaults.
 
     Raises:
         Refused: code `policy.invalid`, naming every field that is wrong.
     """
+    policy = read_policy(settings)
+    if isinstance(policy, Policy):
+        return policy
+    wrong = "; ".join(map(str, policy))
+    raise Refused(f"policy: {wrong}", code="policy.invalid", hint="See docs for the policy's fields.")
+
+
+def read_policy(settings: object) -> Policy | list[Problem]:
+    """The policy in a configuration, or everything that is wrong with it. Fields in camelCase or snake_case."""
+    problems: list[Problem] = []
+    policy = _read(settings, Policy, (), problems)
+    return policy if isinstance(policy, Policy) and not problems else problems
+
+
+def _read(value: object, type_: Any, path: Path, problems: list[Problem]) -> Any:  # noqa: ANN401 - as its type says
+    """A value as its type; None, and a problem for each thing that is wrong, where it is not."""
+    if get_origin(type_) is dict and isinstance(value, dict):
+        kind, inner = get_args(type_)
+        return {
+            _read(key, kind, (*path, key), problems): _read(item, inner, (*path, key), problems)
+            for key, item in value.items()
+        }
+    if isinstance(type_, type) and issubclass(type_, msgspec.Struct) and isinstance(value, dict):
+        return _read_struct(value, type_, path, problems)
     try:
-        return Policy.model_validate(settings)
-    except ValidationError as exc:
-        wrong = "; ".join(f"{'.'.join(map(str, error['loc']))}: {error['msg']}" for error in exc.errors())
-        raise Refused(f"policy: {wrong}", code="policy.invalid", hint="See docs for the policy's fields.") from exc
+        return msgspec.convert(value, type_, strict=True)
+    except msgspec.ValidationError as exc:
+        message, _, where = str(exc).partition(" - at `$")
+        message = "is not a known value" if message.startswith("Invalid enum value") else message  # it is not repeated
+        problems.append(Problem((*path, *map(int, re.findall(r"\[(\d+)\]", where))), message))
+        return None
+
+
+def _read_struct(
+    value: dict[Any, object], type_: type[msgspec.Struct], path: Path, problems: list[Problem]
+) -> msgspec.Struct | None:
+    fields = {name: field for field in msgspec.structs.fields(type_) for name in (field.name, field.encode_name)}
+    found: dict[str, object] = {}
+    before = len(problems)
+    for name, item in value.items():
+        field = fields.get(name)
+        if field is None or field.name in found:
+            problems.append(Problem((*path, name), "is given twice" if field else "is not a field of the policy"))
+        else:
+            found[field.name] = _read(item, field.type, (*path, name), problems)
+    return type_(**found) if len(problems) == before else None

@@ -2,11 +2,12 @@
 
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, PlainValidator, ValidationError, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from agentplane.bus.subjects import TOKEN
 from agentplane.daemon.config import AbsolutePath, NatsSettings, PostgresSettings, Seconds, Settings
-from agentplane.policy import Policy
+from agentplane.policy import Policy, Problem, read_policy
 from agentplane.runs.executors import SYSTEM_TENANT
 
 
@@ -16,7 +17,21 @@ def _tenant(value: str) -> str:
     return value
 
 
+def _policy(value: object) -> Policy:
+    policy = value if isinstance(value, Policy) else read_policy(value)
+    if isinstance(policy, Policy):
+        return policy
+    raise ValidationError.from_exception_data("Policy", [_error(problem) for problem in policy])
+
+
+def _error(problem: Problem) -> InitErrorDetails:
+    return InitErrorDetails(
+        type=PydanticCustomError("policy", "{message}", {"message": problem.message}), loc=problem.path, input=None
+    )
+
+
 Tenant = Annotated[str, AfterValidator(_tenant)]
+PolicySettings = Annotated[Policy, PlainValidator(_policy)]
 
 
 class ControlSettings(Settings):
@@ -28,7 +43,7 @@ class ControlSettings(Settings):
     executor_keys_dir: AbsolutePath  # control*.pub and executors/<name>.pub: the keys that are trusted
     inventory_file: AbsolutePath  # FleetInventory, typed or legacy
     tenants: Annotated[tuple[Tenant, ...], Field(min_length=1)]  # whose intents are taken
-    policy: Policy = Policy()
+    policy: PolicySettings = Policy()
     heartbeat_seconds: Seconds = 5  # what executors are asked for
     lease_seconds: Seconds = 30  # of silence, until an executor's leases expire
     start_grace_seconds: Seconds = 1800  # from lease to start: the guest may have to be built

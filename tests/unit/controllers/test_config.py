@@ -33,7 +33,8 @@ def test_a_minimal_configuration_has_defaults() -> None:
         ({"signing_key_file": "control.key"}, "signing_key_file"),
         ({"lease_seconds": 10}, "lease_seconds"),
         ({"lease_sceonds": 30}, "lease_sceonds"),
-        ({"policy": {"lanes": {"staging": {"networks": ["wild"]}}}}, "policy.lanes.staging.networks"),
+        ({"policy": {"lanes": {"staging": {"networks": ["wild"]}}}}, "policy.lanes.staging.networks.0"),
+        ({"policy": {"limits": {"vcpus": 0}}}, "policy.limits.vcpus"),
         ({"concurrency": 0}, "concurrency"),
     ],
 )

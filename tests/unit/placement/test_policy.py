@@ -35,12 +35,27 @@ def test_settings_are_read_in_either_spelling_and_missing_ones_have_defaults() -
         ({"lanes": {"canary": {}}}, "lanes.canary"),
         ({"lanes": {"dev": {"backends": ["docker"]}}}, "lanes.dev.backends.0"),
         ({"limits": {"vcpus": 0}}, "limits.vcpus"),
+        ({"limits": {"memory_mib": "100"}}, "limits.memory_mib"),
+        ({"staleAfterS": 5, "stale_after_s": 6}, "stale_after_s"),
         ({"exceptions": True}, "exceptions"),
+        ([], "the policy"),
     ],
 )
-def test_a_wrong_setting_is_named(settings: dict[str, object], field: str) -> None:
+def test_a_wrong_setting_is_named(settings: object, field: str) -> None:
     with pytest.raises(Refused, match=field):
         load_policy(settings)
+
+
+def test_all_wrong_settings_are_named_and_no_value_is_repeated() -> None:
+    with pytest.raises(Refused) as refused:
+        load_policy({"lanes": {"dev": {"networks": ["hunter2"]}}, "limits": {"vcpus": 0, "diskGib": None}})
+    assert str(refused.value).count(";") == 2
+    assert "hunter2" not in str(refused.value)
+
+
+def test_the_digest_is_of_the_camel_case_document() -> None:
+    # runs pin it: another way to hold the policy in memory must not change it
+    assert Policy().digest() == "sha256:ba3df9ff2ca562cca6be57622a712d4536174c562e457d6895c829bd13200838"
 
 
 def test_the_digest_changes_with_the_policy_only() -> None:
