@@ -9,7 +9,8 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -126,9 +127,13 @@ def pid(layout: Layout) -> int | None:
     return number if str(layout.config / _CONFIGURATION).encode() in command.split(b"\0") else None
 
 
-def _server(layout: Layout) -> Any:  # noqa: ANN401 - an XML-RPC proxy has no type
+@contextmanager
+def _server(layout: Layout) -> Iterator[Any]:
     transport: Any = SupervisorTransport(None, None, serverurl=f"unix://{layout.control_socket}")
-    return ServerProxy("http://127.0.0.1", transport=transport).supervisor
+    try:
+        yield ServerProxy("http://127.0.0.1", transport=transport).supervisor
+    finally:
+        transport.close()
 
 
 def processes(layout: Layout) -> tuple[ProcessStatus, ...]:
@@ -136,7 +141,8 @@ def processes(layout: Layout) -> tuple[ProcessStatus, ...]:
     if pid(layout) is None:
         return ()
     try:
-        rows = _server(layout).getAllProcessInfo()
+        with _server(layout) as server:
+            rows = server.getAllProcessInfo()
     except (OSError, Fault):
         return ()
     return tuple(ProcessStatus(row["name"], row["statename"], row["pid"], row["description"]) for row in rows)
