@@ -1,0 +1,1 @@
+"""The real stack, started as people start it, and hurt."""
