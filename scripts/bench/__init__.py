@@ -1,0 +1,1 @@
+"""Benchmarks: ours, a peer and a limit, interleaved in one run."""
