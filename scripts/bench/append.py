@@ -8,7 +8,6 @@ import os
 import tempfile
 import time
 import uuid
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
@@ -20,11 +19,13 @@ from agentplane.events.model import Append, Event, Phase, StreamId
 from agentplane.ids import EventId
 from agentplane.store.postgres import PostgresEventStore
 from agentplane.store.roles import APPEND
+from scripts.bench.report import Line
 from tests.postgres import PASSWORDS, SUPERUSER, Database, PostgresCluster, prepare
 
 ROUNDS = 5
 OURS, THEIRS, SYNCS, PRODUCERS = 6400, 300, 300, 64
 BODY = "x" * 900
+GOAL = 25
 
 
 def _event(stream: StreamId) -> Event:
@@ -73,8 +74,8 @@ def _syncs(directory: Path) -> float:
         return SYNCS / (time.perf_counter() - started)
 
 
-def run(report: Callable[[str, str], None]) -> None:
-    """Measure and report medians and ratios."""
+def measure() -> list[Line]:
+    """Interleaved rounds in a cluster of our own with fsync on; medians."""
     cluster = PostgresCluster(fsync=True)
     try:
         cluster.start()
@@ -85,12 +86,33 @@ def run(report: Callable[[str, str], None]) -> None:
     finally:
         cluster.remove()
     many, one, library, syncs = (median(column) for column in zip(*rows, strict=True))
-    report("append: eventsourcing, one at a time", f"{library:,.0f} events/s")
-    report("append: fdatasync of 1 KB, one at a time", f"{syncs:,.0f}/s")
-    report("append: ours, 1 producer", f"{one:,.0f} events/s = {one / library:.1f}x the library")
-    report(
-        f"append: ours, {PRODUCERS} producers", f"{many:,.0f} events/s = {many / library:.1f}x the library (goal 25x)"
-    )
+    peer = f"{library:,.0f}/s eventsourcing, singly"
+    return [
+        Line(
+            name=f"append, {PRODUCERS} awaited producers",
+            ours=f"{many:,.0f} events/s",
+            peer=peer,
+            ratio=f"{many / library:.1f}x",
+            goal=f">= {GOAL}x",
+            met=many >= GOAL * library,
+        ),
+        Line(
+            name="append, 1 awaited producer",
+            ours=f"{one:,.0f} events/s",
+            peer=peer,
+            ratio=f"{one / library:.1f}x",
+            goal="-",
+            met=None,
+        ),
+        Line(
+            name=f"append, {PRODUCERS} producers, and the disk",
+            ours=f"{many:,.0f} events/s",
+            peer=f"{syncs:,.0f}/s fdatasync",
+            ratio=f"{many / syncs:.1f}x",
+            goal="-",
+            met=None,
+        ),
+    ]
 
 
 def _round(database: Database, recorder: PostgresApplicationRecorder, directory: Path) -> tuple[float, ...]:
