@@ -1,0 +1,154 @@
+"""Makes what the units of a Debian host need: keys, users, passwords, the database, configuration. Repeatable.
+
+Started by scripts/install-debian.sh with the installed Python. Secrets are files of mode 0600 in DIRECTORY/keys, made
+once; they reach the database's user on standard input, and nobody else.
+"""
+
+import argparse
+import asyncio
+import json
+import secrets
+import shutil
+import subprocess
+import sys
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from agentplane.bus import accounts, nkeys
+from agentplane.errors import AgentplaneError, Conflict
+from agentplane.evidence.edge import generate_key_pair
+from agentplane.stack.inventory import local_inventory
+from agentplane.stack.provision import write_json
+from agentplane.store import migrate, roles
+
+DATABASE, PORT, TENANT = "agentplane", 5432, "default"
+SHARE = Path(sys.prefix) / "share" / "agentplane"
+SHORT = {roles.APPEND: "append", roles.PROJECT: "project", roles.READ: "read", roles.OWNER: "owner"}
+
+
+def main() -> int:
+    """Parse the arguments and provision. Returns the exit status."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("directory", type=Path, nargs="?", default=Path("/etc/agentplane"))
+    parser.add_argument("--executor", default="exec-local", help="the name of this host's executor")
+    parser.add_argument("--database", action="store_true", help="(internal) passwords on stdin, as user postgres")
+    options = parser.parse_args()
+    try:
+        if options.database:
+            asyncio.run(_roles(json.load(sys.stdin)))
+        else:
+            provision(options.directory, options.executor)
+    except AgentplaneError as error:
+        print(f"provision: {error.code}: {error}", file=sys.stderr)
+        return error.exit_status
+    return 0
+
+
+def provision(directory: Path, executor: str) -> None:
+    """Control, projector, bus and one executor on this host, below `directory`."""
+    keys, trusted = directory / "keys", directory / "trusted"
+    keys.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (trusted / "executors").mkdir(parents=True, exist_ok=True)
+    for name, public in (("control", "control.pub"), ("executor", f"executors/{executor}.pub")):
+        with suppress(Conflict):  # made before
+            generate_key_pair(keys, name)
+        shutil.copyfile(keys / f"{name}.pub", trusted / public)
+    _write(directory / "nats-server.conf", _bus(keys, executor))
+    _database(keys)
+    for name, document in _documents(executor).items():
+        write_json(directory / f"{name}.json", document)
+        # read by units that run as users of their own; holds no secret
+        (directory / f"{name}.json").chmod(0o600 if name == "context" else 0o644)
+    if not (directory / "inventory.json").exists():
+        write_json(directory / "inventory.json", local_inventory(executor, datetime.now(UTC)))
+        (directory / "inventory.json").chmod(0o644)
+
+
+def _bus(keys: Path, executor: str) -> str:
+    public = {
+        role: nkeys.create_seed_file(keys / f"{role}.nkey") for role in ("control", "projector", "executor", "user")
+    }
+    users = (
+        accounts.control(public["control"]),
+        accounts.projector(public["projector"]),
+        accounts.executor(public["executor"], executor),
+        accounts.person(public["user"], TENANT, "local"),
+    )
+    return accounts.render(accounts.ServerConfig(port=4222, store_dir="/var/lib/agentplane-bus"), users)
+
+
+def _database(keys: Path) -> None:
+    """Roles, database and schema on the local server. Raises Broken."""
+    passwords = {role: _password(keys / f"{SHORT[role]}.pgpass", role) for role in roles.ROLES}
+    argv = ["runuser", "-u", "postgres", "--", sys.executable, __file__, "--database"]
+    subprocess.run(argv, input=json.dumps(passwords), text=True, check=True, cwd="/")
+    asyncio.run(migrate.migrate(f"{_conninfo(roles.OWNER)} passfile={keys / 'owner.pgpass'}"))
+
+
+async def _roles(passwords: dict[str, str]) -> None:
+    admin = f"host=/var/run/postgresql port={PORT} dbname=postgres user=postgres"
+    await roles.bootstrap(admin, database=DATABASE, passwords=passwords)
+
+
+def _password(path: Path, role: str) -> str:
+    if not path.exists():
+        _write(path, f"*:*:*:{role}:{secrets.token_hex(24)}\n")
+    return path.read_text().strip().rsplit(":", 1)[1]
+
+
+def _write(path: Path, text: str) -> None:
+    path.touch(mode=0o600)
+    path.write_text(text)
+
+
+def _conninfo(role: str) -> str:
+    return f"host=127.0.0.1 port={PORT} dbname={DATABASE} user={role}"
+
+
+def _documents(executor: str) -> dict[str, dict[str, Any]]:
+    kernel = sorted((SHARE / "kernel").glob("*.deb"))
+    return {
+        "control": {
+            "nats": _nats("control"),
+            "postgres": _postgres("control", roles.APPEND),
+            "signing_key_file": "/run/credentials/agentplane-control.service/control.key",
+            "executor_keys_dir": "/etc/agentplane/trusted",
+            "inventory_file": "/etc/agentplane/inventory.json",
+            "tenants": [TENANT],
+        },
+        "projector": {
+            "nats": _nats("projector"),
+            "postgres": _postgres("projector", roles.PROJECT),
+            "read_postgres": _postgres("projector", roles.READ),
+        },
+        "executor": {
+            "name": executor,
+            "state_dir": "/var/lib/agentplane-executor",
+            "nats": _nats("executor"),
+            "signing_key_file": "/run/credentials/agentplane-executor.service/executor.key",
+            "control_public_key_file": "/etc/agentplane/trusted/control.pub",
+            "vm_kit": str(SHARE / "vm"),
+            "kernel_deb": str(kernel[-1]) if kernel else None,
+        },
+        "context": {
+            "tenant": TENANT,
+            "servers": ["nats://127.0.0.1:4222"],
+            "nkey_seed_file": "/etc/agentplane/keys/user.nkey",
+            "trusted_keys_dir": "/etc/agentplane/trusted",
+        },
+    }
+
+
+def _nats(daemon: str) -> dict[str, Any]:
+    seed = f"/run/credentials/agentplane-{daemon}.service/nats.nkey"
+    return {"servers": ["nats://127.0.0.1:4222"], "nkey_seed_file": seed}
+
+
+def _postgres(daemon: str, role: str) -> dict[str, Any]:
+    return {"conninfo": _conninfo(role), "passfile": f"/run/agentplane-{daemon}/{SHORT[role]}.pgpass"}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,127 @@
+#!/usr/bin/env bash
+# A Debian host under a real systemd (systemd-nspawn --boot), with agentplane installed as scripts/install-debian.sh does.
+#   testbed.sh build             the cached root: Debian by debootstrap, this checkout's wheel, the units
+#   testbed.sh run FILE OUTDIR   boots a throwaway copy, runs FILE with bash inside, fills OUTDIR/{stdout,journal,rc}
+#   testbed.sh                   build, then the story of tests/units/story.sh
+# Exit status: the file's own; 125 when the testbed itself failed. As root; no network inside. Not for resource limits:
+# nspawn on a host with cgroups version 1 takes them and does not enforce them.
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cache=${AGENTPLANE_TESTBED_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/agentplane/testbed}
+limit_s=${AGENTPLANE_TESTBED_LIMIT_S:-300}
+# libdbi-perl: debootstrap does not resolve the virtual package by which nix-bin's dependencies ask for it
+packages=systemd,systemd-sysv,systemd-container,dbus,libpam-systemd,iproute2,ca-certificates,python3,python3-venv,libdbi-perl,nix-bin
+packages+=,qemu-system-x86,busybox-static,erofs-utils,cpio,lz4,postgresql,bubblewrap,util-linux,python3.11-minimal
+packages+=,libpython3.11-stdlib,patch
+
+step() { printf '\033[1m==>\033[0m %s\n' "$*" >&2; }
+fail() {
+  printf 'testbed: %s\n' "$*" >&2
+  exit 125
+}
+
+debian() {
+  [ "$(cat "$cache/debian.packages" 2>/dev/null)" = "$packages" ] && return 0
+  step "Debian in $cache/debian (debootstrap, once)"
+  rm -rf --one-file-system "$cache/debian"
+  debootstrap --variant=minbase --include="$packages" bookworm "$cache/debian" >"$cache/debootstrap.log" 2>&1 ||
+    fail "debootstrap failed, see $cache/debootstrap.log"
+  local unit
+  for unit in apt-daily.timer apt-daily-upgrade.timer e2scrub_reap.service fstrim.timer dpkg-db-backup.timer \
+    getty@tty1.service console-getty.service systemd-timesyncd.service systemd-networkd-wait-online.service; do
+    ln -sf /dev/null "$cache/debian/etc/systemd/system/$unit"
+  done
+  rm -rf "$cache"/debian/var/cache/apt/archives/*.deb
+  : >"$cache/debian/etc/machine-id"
+  echo "$packages" >"$cache/debian.packages"
+}
+
+# The root's own nspawn, by its own libraries: this machine needs none.
+nspawn() {
+  local lib="$cache/debian/usr/lib/x86_64-linux-gnu"
+  "$cache/debian/usr/lib64/ld-linux-x86-64.so.2" --library-path "$lib:$lib/systemd" "$cache/debian/usr/bin/systemd-nspawn" "$@"
+}
+
+nspawn_within() {
+  export -f nspawn
+  cache=$cache timeout -k 5 "$limit_s" bash -c 'nspawn "$@"' nspawn "$@"
+}
+
+sources() { git -C "$root" ls-files -z -co --exclude-standard -- agentplane services vm bundles scripts pyproject.toml README.md; }
+stamp() { (cd "$root" && sources | xargs -0 sha256sum 2>/dev/null && cat "$cache/debian.packages") | sha256sum; }
+
+installed() {
+  [ "$(cat "$cache/installed" 2>/dev/null)" = "$(stamp)" ] && return 0
+  local tree="$cache/source" pip=${AGENTPLANE_VENV:-$root/.venv}/bin/pip wanted
+  wanted=$(stamp)
+  step "this checkout's wheel, and what it needs (pip)"
+  rm -rf "$tree" && mkdir -p "$tree" "$cache/wheels"
+  (cd "$root" && sources | xargs -0 cp --parents -t "$tree")
+  rm -f "$cache"/wheels/agentplane-*.whl
+  "$pip" wheel -q --disable-pip-version-check -w "$cache/wheels" -f "$cache/wheels" "$tree[stack]" \
+    2>"$cache/pip.log" ||
+    fail "pip could not build or fetch the wheels, see $cache/pip.log"
+  step "the guests' kernel"
+  sh "$root/vm/fetch-kernel.sh" "$cache/kernel" >/dev/null || fail "the kernel cannot be fetched"
+  step "installing in the root"
+  local share="$cache/debian/opt/agentplane/share/agentplane"
+  rm -rf "$tree/build" "$tree"/*.egg-info
+  mkdir -p "$share/kernel" && cp "$cache"/kernel/*.deb "$share/kernel/"
+  nspawn -q -D "$cache/debian" --register=no --keep-unit --private-network --console=pipe \
+    --bind-ro="$tree":/mnt --bind-ro="$cache/wheels":/srv --setenv=AGENTPLANE_WHEELS=/srv \
+    /mnt/scripts/install-debian.sh install >"$cache/install.log" 2>&1 </dev/null ||
+    fail "install-debian.sh failed, see $cache/install.log"
+  echo "$wanted" >"$cache/installed"
+}
+
+runner() {
+  cat >"$cache/debian/etc/systemd/system/testbed.service" <<'UNIT'
+[Unit]
+Description=Testbed: runs one file, then powers off
+After=basic.target
+[Service]
+Type=exec
+ExecStart=/bin/bash -c 'bash /run/testbed/file >/run/testbed/out/stdout 2>&1 </dev/null; echo $? >/run/testbed/out/rc; \
+  journalctl -o short-monotonic --no-pager >/run/testbed/out/journal 2>&1; systemctl poweroff --no-block --force'
+UNIT
+  mkdir -p "$cache/debian/etc/systemd/system/multi-user.target.wants"
+  ln -sf ../testbed.service "$cache/debian/etc/systemd/system/multi-user.target.wants/"
+}
+
+build() {
+  [ "$(id -u)" = 0 ] || fail "only root can boot a container"
+  mkdir -p "$cache"
+  exec 9>"$cache/lock"
+  flock 9
+  debian
+  installed
+  runner
+}
+
+run() {
+  local file=$1 out=$2 rc=0
+  mkdir -p "$out"
+  rm -f "$out"/{rc,stdout,journal,console}
+  # the sandboxes of Nix and bubblewrap mount a /proc; over a covered one the kernel does not let them
+  SYSTEMD_NSPAWN_API_VFS_WRITABLE=yes nspawn_within -q -D "$cache/debian" --boot \
+    --volatile=overlay --register=no --keep-unit --private-network --console=pipe \
+    --bind-ro="$(realpath "$file")":/run/testbed/file --bind="$(realpath "$out")":/run/testbed/out \
+    >"$out/console" 2>&1 </dev/null || rc=$?
+  [ -s "$out/rc" ] || fail "the container ended with $rc and no answer, see $out/console"
+  return "$(cat "$out/rc")"
+}
+
+case ${1:-story} in
+build) build ;;
+run) run "$2" "$3" ;;
+story)
+  build
+  out=$(mktemp -d)
+  rc=0
+  run "$root/tests/units/story.sh" "$out" || rc=$?
+  cat "$out/stdout"
+  [ "$rc" = 0 ] || printf 'testbed: the journal is in %s\n' "$out" >&2
+  exit "$rc"
+  ;;
+*) fail "usage: $0 [build | run FILE OUTDIR]" ;;
+esac

@@ -1,0 +1,129 @@
+#!/usr/bin/env bash
+# Inside the testbed: the units as installed, from provisioning to a run, and through every way to lose a daemon.
+# Ends at the first thing that is not as it should be, and says which.
+set -euo pipefail
+units=(agentplane-control agentplane-projector agentplane-executor)
+share=/opt/agentplane/share/agentplane
+
+say() { printf '== %s\n' "$*"; }
+wrong() {
+  printf 'WRONG: %s\n' "$*"
+  systemctl --no-pager --full status 'agentplane*' || true
+  exit 1
+}
+# A state of the system that has no event of its own: look until it is there.
+until_true() {
+  local what=$1 deadline=$((SECONDS + 60))
+  shift
+  until "$@"; do
+    [ "$SECONDS" -lt "$deadline" ] || wrong "$what"
+    sleep 0.05
+  done
+}
+ap() { agentplane --state-dir /etc/agentplane "$@"; }
+show() { systemctl show -P "$2" "$1"; }
+serves_anew() { [ "$(show "$1" SubState)" = running ] && [ "$(show "$1" MainPID)" != "$2" ] && [ "$(show "$1" MainPID)" != 0 ]; }
+uid_of() { stat -c %u "/proc/$1"; }
+run_noop() { ap run "$share/bundles/noop" --wait | tail -n 2; }
+
+# A bundle whose guest works for $1 seconds, so that things can happen meanwhile.
+long_bundle() {
+  rm -rf "/root/bundles" && mkdir -p /root/bundles && cp -r "$share/bundles/noop" /root/bundles/noop
+  sed -i 's/"name": "noop"/"name": "patient"/' /root/bundles/noop/bundle.json
+  printf '#!/bin/sh\nsleep %s\necho patient\n' "$1" >/root/bundles/noop/smoke.sh
+}
+qemu() { pgrep -x qemu-system-x86 || true; }
+
+say "a unit without its credentials does not start, and says what is missing"
+install -d /etc/agentplane
+systemctl start agentplane-executor 2>/dev/null && wrong "the executor started without keys"
+journalctl -u agentplane-executor --no-pager | grep -q 'Failed to set up credentials' || wrong "nothing said of credentials"
+systemctl stop "${units[@]}" agentplane-bus
+systemctl reset-failed
+
+say "provisioning, twice: what exists is kept"
+"$share/install-debian.sh" provision
+before=$(sha256sum /etc/agentplane/keys/*)
+"$share/install-debian.sh" provision
+[ "$before" = "$(sha256sum /etc/agentplane/keys/*)" ] || wrong "a second provisioning made other keys"
+for file in /etc/agentplane/keys/*; do
+  case $file in *.pub) ;; *) [ "$(stat -c %a "$file")" = 600 ] || wrong "$file is not private" ;; esac
+done
+
+say "everything starts"
+systemctl start agentplane-bus "${units[@]}"
+for unit in "${units[@]}" agentplane-bus; do [ "$(show "$unit" SubState)" = running ] || wrong "$unit does not run"; done
+for unit in agentplane-control agentplane-projector agentplane-bus; do
+  [ "$(uid_of "$(show "$unit" MainPID)")" != 0 ] || wrong "$unit runs as root"
+done
+
+say "a bundle runs through, its guest as nobody in particular"
+run_noop
+
+say "evidence of the run verifies"
+name=$(ap get runs -o json | python3 -c 'import json, sys; print(json.load(sys.stdin)[0]["name"])')
+ap evidence export "$name" "/root/$name" >/dev/null
+ap evidence verify "/root/$name" --keys /etc/agentplane/trusted | tail -n 1
+
+say "killed -9, each unit comes back"
+for unit in agentplane-bus "${units[@]}"; do
+  pid=$(show "$unit" MainPID)
+  kill -9 "$pid"
+  until_true "$unit does not come back after kill -9" serves_anew "$unit" "$pid"
+done
+pid=$(pgrep -o -u postgres -x postgres)
+kill -9 "$pid"
+systemctl reset-failed postgresql@15-main 2>/dev/null || true
+systemctl restart postgresql@15-main
+run_noop
+
+say "a stalled daemon misses its watchdog and is started again"
+for unit in "${units[@]}"; do
+  install -d "/run/systemd/system/$unit.service.d"
+  printf '[Service]\nWatchdogSec=2s\n' >"/run/systemd/system/$unit.service.d/watchdog.conf"
+done
+systemctl daemon-reload
+systemctl restart "${units[@]}"
+for unit in "${units[@]}"; do
+  pid=$(show "$unit" MainPID)
+  kill -STOP "$pid"
+  until_true "$unit is not restarted by its watchdog" serves_anew "$unit" "$pid"
+  journalctl -u "$unit" --no-pager | grep -q 'Watchdog timeout' || wrong "$unit was restarted, but not by its watchdog"
+done
+rm -r /run/systemd/system/agentplane-*.service.d
+systemctl daemon-reload
+systemctl restart "${units[@]}"
+
+say "a guest outlives its executor: restarted, then killed, and adopted each time"
+long_bundle 8
+ap run /root/bundles/noop --wait >/root/patient.log 2>&1 &
+waiting=$!
+guest_runs() { [ -n "$(qemu)" ]; }
+until_true "no guest started" guest_runs
+guest=$(qemu)
+[ "$(uid_of "$guest")" -ge 620000 ] || wrong "QEMU runs as $(uid_of "$guest")"
+grep -q '^CapEff:[[:space:]]*0*$' "/proc/$guest/status" || wrong "QEMU has capabilities"
+grep -q '^Seccomp:[[:space:]]*2' "/proc/$guest/status" || wrong "QEMU has no system call filter"
+grep -q '/agentplane.slice/agentplane-.*\.scope' "/proc/$guest/cgroup" || wrong "QEMU is not in a scope of its own"
+systemctl restart agentplane-executor
+[ "$(qemu)" = "$guest" ] || wrong "the guest did not survive the restart of its executor"
+pid=$(show agentplane-executor MainPID)
+kill -9 "$pid"
+until_true "the executor does not come back" serves_anew agentplane-executor "$pid"
+[ "$(qemu)" = "$guest" ] || wrong "the guest did not survive the killing of its executor"
+wait "$waiting" || wrong "the adopted run failed: $(cat /root/patient.log)"
+tail -n 2 /root/patient.log
+ap get runs -o json | python3 -c '
+import json, sys
+run = next(run for run in json.load(sys.stdin) if run["bundle"].startswith("patient@"))
+assert (run["state"], run["exitCode"]) == ("succeeded", 0), run'
+grep -q 'epoch 1' /root/patient.log && ! grep -q 'epoch 2' /root/patient.log || wrong "it was placed more than once"
+
+say "stopped, nothing is left of guests"
+until_true "a guest's scope is left" bash -c '! systemctl list-units --no-legend "agentplane-*.scope" | grep -q .'
+systemctl stop "${units[@]}"
+for unit in "${units[@]}"; do [ "$(show "$unit" Result)" = success ] || wrong "$unit ended with $(show "$unit" Result)"; done
+
+say "scores of the units as they are loaded"
+systemd-analyze security --no-pager | grep agentplane || true
+say "all of it"
