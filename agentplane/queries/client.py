@@ -1,15 +1,18 @@
 """Asking the query service: what the command line and other people's tools use. Needs a bus and nothing else."""
 
 import asyncio
+import uuid
 from collections.abc import AsyncIterator
 from typing import Final, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from agentplane.bus import subjects
 from agentplane.errors import Transient
 from agentplane.events.cloudevents import decode_stored
 from agentplane.events.model import StoredEvent
+from agentplane.history.places import Place
 from agentplane.ports import Bus
 from agentplane.projections.evidence import EvidenceRow
 from agentplane.projections.run_view import RunView
@@ -21,6 +24,15 @@ _REBUILD_TIMEOUT_S: Final = 600.0
 _LOOK_AGAIN_S: Final = 0.2
 
 T = TypeVar("T")
+
+
+class EventsFound(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of events as protocol.EventsPage has it, read."""
+
+    events: tuple[StoredEvent, ...]
+    next: int | None
+    seen: int
+    older: bool
 
 
 class QueryClient:
@@ -39,18 +51,19 @@ class QueryClient:
         state: str | None = None,
         lane: str | None = None,
         executor: str | None = None,
+        at: Place | None = None,
     ) -> wire.RunsPage:
-        """Runs, newest first."""
-        wish = wire.RunsList(limit=limit, before=before, state=state, lane=lane, executor=executor)
+        """Runs, newest first; with `at` as they were there."""
+        wish = wire.RunsList(limit=limit, before=before, state=state, lane=lane, executor=executor, at=at)
         return await self._ask(wire.RUNS_LIST, wish, wire.RunsPage)
 
-    async def run(self, run: str, *, min_sequence: int = 0) -> RunView:
+    async def run(self, run: str, *, min_sequence: int = 0, at: Place | None = None) -> RunView:
         """One run by its name or a unique prefix. Raises NotFound `run.unknown`, Refused `run.ambiguous`."""
-        return await self._ask(wire.RUN_GET, wire.RunGet(run=run, min_sequence=min_sequence), RunView)
+        return await self._ask(wire.RUN_GET, wire.RunGet(run=run, min_sequence=min_sequence, at=at), RunView)
 
-    async def executors(self) -> tuple[wire.ExecutorLine, ...]:
-        """All executors."""
-        return (await self._ask(wire.EXECUTORS_LIST, wire.ExecutorsList(), wire.ExecutorsPage)).executors
+    async def executors(self, *, at: Place | None = None) -> tuple[wire.ExecutorLine, ...]:
+        """All executors; with `at` as they were there."""
+        return (await self._ask(wire.EXECUTORS_LIST, wire.ExecutorsList(at=at), wire.ExecutorsPage)).executors
 
     async def events(
         self,
@@ -62,9 +75,32 @@ class QueryClient:
         type_glob: str | None = None,
     ) -> tuple[tuple[StoredEvent, ...], int | None]:
         """A page of the tenant's events, and where the next one begins (None: no more now)."""
-        wish = wire.EventsList(after=after, limit=limit, kind=kind, name=name, type=type_glob)
+        page = await self.events_page(wire.EventsList(after=after, limit=limit, kind=kind, name=name, type=type_glob))
+        return page.events, page.next
+
+    async def events_page(self, wish: wire.EventsList) -> EventsFound:
+        """A page of the tenant's events. Raises Refused (`query.glob`, `query.limit`)."""
         page = await self._ask(wire.EVENTS_LIST, wish, wire.EventsPage)
-        return tuple(decode_stored(bytes(raw)) for raw in page.events), page.next
+        found = tuple(decode_stored(bytes(raw)) for raw in page.events)
+        return EventsFound(events=found, next=page.next, seen=page.seen, older=page.older)
+
+    async def all_events(self, wish: wire.EventsList) -> AsyncIterator[StoredEvent]:
+        """Every event that matches, page by page, up to where the log ended when the first page was asked for."""
+        after: int | None = wish.after
+        while after is not None:
+            page = await self.events_page(replace(wish, after=after))
+            for stored in page.events:
+                yield stored
+            after = page.next
+            wish = wish if wish.until else replace(wish, until=Place(sequence=page.seen))
+
+    async def event(self, which: str | int | uuid.UUID) -> StoredEvent:
+        """One event by its id or sequence. Raises NotFound `event.unknown`: also when it is another tenant's."""
+        return decode_stored(bytes(await self._ask(wire.EVENTS_GET, wire.EventGet(event=str(which)), msgspec.Raw)))
+
+    async def events_stats(self, wish: wire.EventsStats) -> tuple[wire.EventsGroup, ...]:
+        """How many events there are of each type, kind, phase, actor or name. Raises Refused `query.group`."""
+        return (await self._ask(wire.EVENTS_STATS, wish, wire.EventsGroups)).groups
 
     async def evidence(self, run: str) -> tuple[EvidenceRow, ...]:
         """All envelopes of a run in order."""

@@ -4,12 +4,15 @@ The tenant is in the subject only, where NATS permissions make it true. An answe
 `{"error": {"class", "code", "message", "where", "hint"}}`. Pages end where `next` is null, or at the size limit.
 """
 
+from datetime import datetime
 from typing import Any, Final
 
 import msgspec
 
 from agentplane import errors
 from agentplane.errors import AgentplaneError
+from agentplane.history.filters import EventFilter
+from agentplane.history.places import Place
 from agentplane.projections.evidence import EvidenceRow
 from agentplane.projections.executors import ExecutorView
 from agentplane.projections.run_view import RunSummary
@@ -25,19 +28,22 @@ RUN_GET: Final = "run-get"
 RUN_LOGS: Final = "run-logs"
 EXECUTORS_LIST: Final = "executors-list"
 EVENTS_LIST: Final = "events-list"
+EVENTS_GET: Final = "events-get"
+EVENTS_STATS: Final = "events-stats"
 EVIDENCE_GET: Final = "evidence-get"
 PROJECTIONS_STATUS: Final = "projections-status"
 PROJECTIONS_REBUILD: Final = "projections-rebuild"
 
 
 class RunsList(Wire, frozen=True, kw_only=True):
-    """Newest first; `before` continues where a page ended."""
+    """Newest first; `before` continues where a page ended. `at`: as it was there, folded from the log."""
 
     limit: int = 50
     before: int | None = None
     state: str | None = None
     lane: str | None = None
     executor: str | None = None
+    at: Place | None = None
 
 
 class RunsPage(Wire, frozen=True, kw_only=True):
@@ -50,11 +56,12 @@ class RunsPage(Wire, frozen=True, kw_only=True):
 class RunGet(Wire, frozen=True, kw_only=True):
     """Answered by a RunView. `run`: its name or any prefix that fits only one run.
 
-    `min_sequence`: wait (a few seconds at most) until the view has seen this event.
+    `min_sequence`: wait (a few seconds at most) until the view has seen this event. `at`: as it was there.
     """
 
     run: str
     min_sequence: int = 0
+    at: Place | None = None
 
 
 class RunLogs(Wire, frozen=True, kw_only=True):
@@ -74,7 +81,9 @@ class LogsPage(Wire, frozen=True, kw_only=True):
 
 
 class ExecutorsList(Wire, frozen=True, kw_only=True):
-    """All executors of the platform."""
+    """All executors of the platform. `at`: as they were there."""
+
+    at: Place | None = None
 
 
 class ExecutorLine(Wire, frozen=True, kw_only=True):
@@ -90,21 +99,61 @@ class ExecutorsPage(Wire, frozen=True, kw_only=True):
     executors: tuple[ExecutorLine, ...]
 
 
-class EventsList(Wire, frozen=True, kw_only=True):
-    """The tenant's events in order. `type`: a glob (`run.*`)."""
+class EventsList(EventFilter, frozen=True, kw_only=True):
+    """The tenant's events that match, in order, after < sequence.
+
+    `since`: from this place on; `until`: up to it, both inclusive. `newest`: the last ones instead of the first.
+    """
 
     after: int = 0
+    since: Place | None = None
+    until: Place | None = None
     limit: int = 100
-    kind: str | None = None
-    name: str | None = None
-    type: str | None = None
+    newest: bool = False
 
 
 class EventsPage(Wire, frozen=True, kw_only=True):
-    """CloudEvents, JSON mode. `next` is the `after` of the next page; None: there are no more now."""
+    """CloudEvents, JSON mode. `next` is the `after` of the next page; None: there are no more now.
+
+    `seen`: everything up to this sequence was looked at, so that a follower may ask from there. `older`: of a page of
+    the newest, whether there are more before it.
+    """
 
     events: tuple[msgspec.Raw, ...]
     next: int | None
+    seen: int = 0
+    older: bool = False
+
+
+class EventGet(Wire, frozen=True, kw_only=True):
+    """One of the tenant's events, by its id or its sequence number in decimal."""
+
+    event: str
+
+
+class EventsStats(EventFilter, frozen=True, kw_only=True):
+    """How many events there are of each `by`: type, kind, phase, actor or name."""
+
+    by: str = "type"
+    since: Place | None = None
+    until: Place | None = None
+    limit: int = 1000
+
+
+class EventsGroup(Wire, frozen=True, kw_only=True):
+    """Events of one value; `first` and `last` are sequences."""
+
+    value: str
+    count: int
+    first: int
+    last: int
+    last_recorded_at: datetime
+
+
+class EventsGroups(Wire, frozen=True, kw_only=True):
+    """The most frequent first."""
+
+    groups: tuple[EventsGroup, ...]
 
 
 class EvidenceGet(Wire, frozen=True, kw_only=True):

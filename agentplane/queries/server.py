@@ -6,22 +6,23 @@ Another tenant's run is not found, as if it did not exist. Answers are bounded i
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, Final, Protocol, TypeVar
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final, Protocol
 
-import msgspec
 from msgspec.structs import replace
 
-from agentplane.bus.subjects import LOGS, TYPE, log, tenant_of
+from agentplane.bus.subjects import LOGS, tenant_of
+from agentplane.bus.subjects import log as log_subject
 from agentplane.errors import AgentplaneError, Broken, NotFound, Refused
-from agentplane.events.cloudevents import encode
-from agentplane.events.model import StoredEvent
+from agentplane.history.places import Place
 from agentplane.ports import Responder
 from agentplane.projections.evidence import EvidenceRow
 from agentplane.projections.executors import ExecutorView
 from agentplane.projections.run_view import RunSummary, RunView
 from agentplane.projections.status import Rebuilt, Status
 from agentplane.queries import protocol as wire
+from agentplane.queries.history import EventLog, HistoryAnswers
+from agentplane.queries.paging import bounded, page_limit, question
 from agentplane.runs.states import TERMINAL
 
 logger = logging.getLogger(__name__)
@@ -31,7 +32,6 @@ _FRESH_WITHIN_S: Final = 5.0
 _LOOK_AGAIN_S: Final = 0.25  # when nobody says that the read models moved
 _LOG_CHUNKS: Final = 64
 
-T = TypeVar("T")
 Rebuild = Callable[[str | None], Awaitable[tuple[Rebuilt, ...]]]
 
 
@@ -58,12 +58,6 @@ class Views(Protocol):
 
     async def evidence(self, tenant: str, run: str, after: int, limit: int) -> tuple[EvidenceRow, ...]:
         """Envelopes in order."""
-        ...
-
-    async def events(
-        self, tenant: str, *, after: int, limit: int, kind: str | None, name: str | None, type_like: str | None
-    ) -> tuple[StoredEvent, ...]:
-        """Events in order."""
         ...
 
     async def position(self, projection: str) -> int:
@@ -112,7 +106,10 @@ class Progress:
 class QueryServer:
     """Answers until the bus is closed."""
 
-    def __init__(self, bus: QueryBus, views: Views, rebuild: Rebuild, progress: Progress | None = None) -> None:
+    def __init__(
+        self, bus: QueryBus, views: Views, log: EventLog, rebuild: Rebuild, progress: Progress | None = None
+    ) -> None:
+        self._history = history = HistoryAnswers(log)
         self._progress = progress or Progress()
         self._bus = bus
         self._views = views
@@ -122,7 +119,9 @@ class QueryServer:
             wire.RUN_GET: self._run_get,
             wire.RUN_LOGS: self._run_logs,
             wire.EXECUTORS_LIST: self._executors_list,
-            wire.EVENTS_LIST: self._events_list,
+            wire.EVENTS_LIST: history.events_list,
+            wire.EVENTS_GET: history.events_get,
+            wire.EVENTS_STATS: history.events_stats,
             wire.EVIDENCE_GET: self._evidence_get,
             wire.PROJECTIONS_STATUS: self._projections_status,
             wire.PROJECTIONS_REBUILD: self._projections_rebuild,
@@ -149,17 +148,21 @@ class QueryServer:
         return self._answers[name]
 
     async def _runs_list(self, tenant: str, data: bytes) -> wire.RunsPage:
-        wish = _read(data, wire.RunsList)
-        limit = _limit(wish.limit)
+        wish = question(data, wire.RunsList)
+        if wish.at is not None:
+            return await self._history.runs_at(tenant, wish, wish.at)
+        limit = page_limit(wish.limit)
         found = await self._views.runs(
             tenant, limit=limit + 1, before=wish.before, state=wish.state, lane=wish.lane, executor=wish.executor
         )
-        page = _bounded(found[:limit])
+        page = bounded(found[:limit])
         more = len(page) < len(found)
         return wire.RunsPage(runs=page, next=page[-1].first_sequence if more and page else None)
 
     async def _run_get(self, tenant: str, data: bytes) -> RunView:
-        wish = _read(data, wire.RunGet)
+        wish = question(data, wire.RunGet)
+        if wish.at is not None:
+            return await self._run_at(tenant, wish.run, wish.at)
         if wish.min_sequence:
             await self._fresh(wish.min_sequence)
         return await self._run(tenant, wish.run)
@@ -178,21 +181,20 @@ class QueryServer:
 
     async def _run(self, tenant: str, given: str) -> RunView:
         names = await self._views.run_names(tenant, given, _CANDIDATES + 1) if given else ()
-        if len(names) > 1:
-            listed = ", ".join(names[:_CANDIDATES]) + (", …" if len(names) > _CANDIDATES else "")
-            raise Refused(f"{given!r} fits several runs: {listed}", code="run.ambiguous", hint="write more of the name")
-        view = await self._views.run(tenant, names[0]) if names else None
-        if view is None:
-            raise NotFound(f"no run {given!r}", code="run.unknown", hint="`agentplane get runs` lists them")
-        return view
+        view = await self._views.run(tenant, names[0]) if len(names) == 1 else None
+        return _the_one(given, names, view)
+
+    async def _run_at(self, tenant: str, given: str, at: Place) -> RunView:
+        names, view = await self._history.run_at(tenant, given, at, _CANDIDATES + 1) if given else ((), None)
+        return _the_one(given, names, view, f" at {at}")
 
     async def _run_logs(self, tenant: str, data: bytes) -> wire.LogsPage:
-        wish = _read(data, wire.RunLogs)
+        wish = question(data, wire.RunLogs)
         view = await self._run(tenant, wish.run)
         chunks: list[bytes] = []
         after, size = wish.after, 0
         while view.executor and len(chunks) < _LOG_CHUNKS and size < wire.MAX_PAGE_BYTES // 2:
-            found = await self._bus.stored(LOGS, log(view.executor, view.name), after)
+            found = await self._bus.stored(LOGS, log_subject(view.executor, view.name), after)
             if found is None:
                 break
             after, chunk = found
@@ -202,70 +204,34 @@ class QueryServer:
         return wire.LogsPage(run=view.name, chunks=tuple(chunks), next=after, ended=ended)
 
     async def _executors_list(self, tenant: str, data: bytes) -> wire.ExecutorsPage:
-        _read(data, wire.ExecutorsList)
-        return wire.ExecutorsPage(executors=tuple(_line(each, tenant) for each in await self._views.executors(tenant)))
-
-    async def _events_list(self, tenant: str, data: bytes) -> wire.EventsPage:
-        wish = _read(data, wire.EventsList)
-        limit = _limit(wish.limit)
-        found = await self._views.events(
-            tenant, after=wish.after, limit=limit + 1, kind=wish.kind, name=wish.name, type_like=_like(wish.type)
-        )
-        page = _bounded([msgspec.Raw(encode(stored)) for stored in found[:limit]])
-        more = len(page) < len(found)
-        return wire.EventsPage(events=page, next=found[len(page) - 1].sequence if more and page else None)
+        at = question(data, wire.ExecutorsList).at
+        found = await self._views.executors(tenant) if at is None else await self._history.executors_at(at)
+        return wire.ExecutorsPage(executors=tuple(_line(each, tenant) for each in found))
 
     async def _evidence_get(self, tenant: str, data: bytes) -> wire.EvidencePage:
-        wish = _read(data, wire.EvidenceGet)
-        limit = _limit(wish.limit)
+        wish = question(data, wire.EvidenceGet)
+        limit = page_limit(wish.limit)
         run = (await self._run(tenant, wish.run)).name
         found = await self._views.evidence(tenant, run, wish.after, limit + 1)
-        page = _bounded(found[:limit])
+        page = bounded(found[:limit])
         more = len(page) < len(found)
         return wire.EvidencePage(run=run, rows=page, next=page[-1].sequence if more and page else None)
 
     async def _projections_status(self, _: str, data: bytes) -> wire.ProjectionsPage:
-        _read(data, wire.ProjectionsStatus)
+        question(data, wire.ProjectionsStatus)
         return wire.ProjectionsPage(projections=await self._views.status())
 
     async def _projections_rebuild(self, _: str, data: bytes) -> wire.RebuildPage:
-        return wire.RebuildPage(rebuilt=await self._rebuild(_read(data, wire.ProjectionsRebuild).projection))
+        return wire.RebuildPage(rebuilt=await self._rebuild(question(data, wire.ProjectionsRebuild).projection))
 
 
-def _read(data: bytes, type_: type[T]) -> T:
-    if len(data) > wire.MAX_REQUEST_BYTES:
-        raise Refused(f"a question of {len(data)} bytes", code="query.too-large")
-    try:
-        return msgspec.json.decode(data or b"{}", type=type_)
-    except (msgspec.DecodeError, RecursionError) as exc:
-        raise Refused(f"not a question: {exc}", code="query.malformed") from exc
-
-
-def _limit(wished: int) -> int:
-    if wished < 1:
-        raise Refused(f"limit {wished}: at least 1", code="query.limit")
-    return min(wished, wire.MAX_PAGE)
-
-
-def _bounded(items: Iterable[T]) -> tuple[T, ...]:
-    """The first items that fit a page; always one, so that every item can be had."""
-    page: list[T] = []
-    size = 0
-    for item in items:
-        size += len(msgspec.json.encode(item))
-        if page and size > wire.MAX_PAGE_BYTES:
-            break
-        page.append(item)
-    return tuple(page)
-
-
-def _like(glob: str | None) -> str | None:
-    """A glob over event types as a LIKE pattern."""
-    if glob is None:
-        return None
-    if not TYPE.fullmatch(glob.replace("*", "x").replace("?", "x")):
-        raise Refused(f"{glob!r} is not a pattern of event types", code="query.glob", hint="run.*, *.finished")
-    return glob.replace("_", r"\_").replace("*", "%").replace("?", "_")
+def _the_one(given: str, names: Sequence[str], view: RunView | None, when: str = "") -> RunView:
+    if len(names) > 1:
+        listed = ", ".join(names[:_CANDIDATES]) + (", …" if len(names) > _CANDIDATES else "")
+        raise Refused(f"{given!r} fits several runs: {listed}", code="run.ambiguous", hint="write more of the name")
+    if view is None:
+        raise NotFound(f"no run {given!r}{when}", code="run.unknown", hint="`agentplane get runs` lists them")
+    return view
 
 
 def _line(view: ExecutorView, tenant: str) -> wire.ExecutorLine:

@@ -1,4 +1,4 @@
-"""Reading the read models and the log for one tenant at a time, as the read-only role.
+"""Reading the read models for one tenant at a time, as the read-only role.
 
 Every transaction names its tenant; row-level security shows it nothing else, whatever a statement here forgets.
 """
@@ -6,22 +6,17 @@ Every transaction names its tenant; row-level security shows it nothing else, wh
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Final, LiteralString
+from typing import Any, LiteralString
 
 import msgspec
 from psycopg import AsyncConnection
 
-from agentplane.events.model import StoredEvent
 from agentplane.projections.evidence import EvidenceRow
 from agentplane.projections.executors import ExecutorView
 from agentplane.projections.run_view import RunSummary, RunView
 from agentplane.projections.status import Status
-from agentplane.store import sql
 from agentplane.store.connection import Link, Row
 from agentplane.store.views import read_status
-
-# the same columns in the same order as the store reads them
-_EVENTS: Final[LiteralString] = sql.READ.split(" WHERE ", maxsplit=1)[0]
 
 
 class ViewReader:
@@ -37,7 +32,7 @@ class ViewReader:
         self, tenant: str, *, limit: int, before: int | None, state: str | None, lane: str | None, executor: str | None
     ) -> tuple[RunSummary, ...]:
         """Summaries, newest first."""
-        rows = await self._rows(
+        rows = await self.rows(
             tenant,
             "SELECT summary FROM views.runs WHERE tenant = %s AND (%s::bigint IS NULL OR first_sequence < %s) "
             "AND (%s::text IS NULL OR state = %s) AND (%s::text IS NULL OR lane = %s) "
@@ -48,7 +43,7 @@ class ViewReader:
 
     async def run_names(self, tenant: str, prefix: str, limit: int) -> tuple[str, ...]:
         """Names of runs that begin with a prefix, in order; only the run itself where one has exactly that name."""
-        rows = await self._rows(
+        rows = await self.rows(
             tenant,
             "SELECT name FROM views.runs WHERE tenant = %s AND name ^@ %s ORDER BY name LIMIT %s",
             (tenant, prefix, limit),
@@ -58,42 +53,29 @@ class ViewReader:
 
     async def run(self, tenant: str, name: str) -> RunView | None:
         """A run's view."""
-        rows = await self._rows(
+        rows = await self.rows(
             tenant, "SELECT document FROM views.runs WHERE tenant = %s AND name = %s", (tenant, name)
         )
         return msgspec.json.decode(rows[0][0], type=RunView) if rows else None
 
     async def executors(self, tenant: str) -> tuple[ExecutorView, ...]:
         """All executors, in order of name."""
-        rows = await self._rows(tenant, "SELECT document FROM views.executors ORDER BY name", ())
+        rows = await self.rows(tenant, "SELECT document FROM views.executors ORDER BY name", ())
         return tuple(msgspec.json.decode(row[0], type=ExecutorView) for row in rows)
 
     async def evidence(self, tenant: str, run: str, after: int, limit: int) -> tuple[EvidenceRow, ...]:
         """Envelopes of a run with a sequence > after, in order."""
-        rows = await self._rows(
+        rows = await self.rows(
             tenant,
             "SELECT document FROM views.evidence WHERE tenant = %s AND run = %s AND place > %s ORDER BY place LIMIT %s",
             (tenant, run, f"{after:019d}", limit),
         )
         return tuple(msgspec.json.decode(row[0], type=EvidenceRow) for row in rows)
 
-    async def events(
-        self, tenant: str, *, after: int, limit: int, kind: str | None, name: str | None, type_like: str | None
-    ) -> tuple[StoredEvent, ...]:
-        """The tenant's events with a sequence > after, in order. `type_like`: a LIKE pattern."""
-        rows = await self._rows(
-            tenant,
-            _EVENTS + " WHERE tenant = %s AND sequence > %s AND (%s::text IS NULL OR kind = %s) "
-            "AND (%s::text IS NULL OR name = %s) AND (%s::text IS NULL OR type LIKE %s) ORDER BY sequence LIMIT %s",
-            (tenant, after, kind, kind, name, name, type_like, type_like, limit),
-            binary=True,
-        )
-        return tuple(map(sql.stored_event, rows))
-
     async def position(self, projection: str) -> int:
         """How far a projection is."""
         query: LiteralString = "SELECT position FROM views.checkpoints WHERE projection = %s"
-        rows = await self._rows("", query, (projection,))
+        rows = await self.rows("", query, (projection,))
         return int(rows[0][0]) if rows else 0
 
     async def status(self) -> tuple[Status, ...]:
@@ -106,9 +88,10 @@ class ViewReader:
         for link in self._all:
             await link.drop()
 
-    async def _rows(
+    async def rows(
         self, tenant: str, statement: LiteralString, parameters: Sequence[object], *, binary: bool = False
     ) -> list[tuple[Any, ...]]:
+        """All rows of one statement, in a transaction that names the tenant."""
         async with self._connection() as connection, connection.transaction():
             await connection.execute("SELECT set_config('agentplane.tenant', %s, true)", [tenant])
             return await (await connection.execute(statement, parameters, binary=binary)).fetchall()

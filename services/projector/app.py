@@ -15,6 +15,7 @@ from agentplane.errors import Transient
 from agentplane.projections.engine import PROJECTIONS
 from agentplane.projections.status import Rebuilt, Status
 from agentplane.queries.server import Progress, QueryServer
+from agentplane.store.log_queries import LogQueries
 from agentplane.store.reader import LogReader
 from agentplane.store.view_reader import ViewReader
 from agentplane.store.views import ViewStore
@@ -40,7 +41,7 @@ async def run(settings: ProjectorSettings, lifecycle: Lifecycle) -> None:
         bus = await _patiently(lambda: _connect(settings.nats), lifecycle)
         if bus is None:
             return
-        await QueryServer(bus, answers, lambda name: _rebuild(views, name), progress).start()
+        await QueryServer(bus, answers, LogQueries(answers), lambda name: _rebuild(views, name), progress).start()
         lifecycle.ready("projecting and answering")
         await lifecycle.stopping.wait()
     finally:

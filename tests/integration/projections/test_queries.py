@@ -18,6 +18,7 @@ from agentplane.queries import protocol as wire
 from agentplane.queries.client import QueryClient
 from agentplane.queries.server import QueryServer
 from agentplane.runs.states import Outcome, RunState
+from agentplane.store.log_queries import LogQueries
 from agentplane.store.postgres import PostgresEventStore
 from agentplane.store.view_reader import ViewReader
 from agentplane.store.views import ViewStore
@@ -46,7 +47,7 @@ async def bus(log: Log, store: PostgresEventStore, views: ViewStore, reader: Vie
     await record(store, log.stored)
     await views.catch_up()
     bus = MemoryBus()
-    await QueryServer(bus, reader, rebuild).start()
+    await QueryServer(bus, reader, LogQueries(reader), rebuild).start()
     yield bus
     await bus.close()
 

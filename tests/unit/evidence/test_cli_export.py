@@ -25,6 +25,7 @@ from agentplane.queries.client import QueryClient
 from agentplane.queries.server import QueryServer
 from agentplane.runs.model import ArtifactFact
 from tests.unit.evidence.story import BUNDLE, FINISHED, NOW, Story
+from tests.unit.history.memory_log import MemoryLog
 
 NAME = "hello-0001"
 
@@ -79,11 +80,6 @@ class MemoryViews:
     async def evidence(self, tenant: str, run: str, after: int, limit: int) -> tuple[EvidenceRow, ...]:
         return tuple([each for each in self.rows if each.sequence > after][:limit])
 
-    async def events(
-        self, tenant: str, *, after: int, limit: int, kind: str | None, name: str | None, type_like: str | None
-    ) -> tuple[StoredEvent, ...]:
-        return tuple([each for each in self.log if each.sequence > after and each.event.type == type_like][:limit])
-
     async def runs(self, *_: object, **__: object) -> tuple[RunSummary, ...]:
         raise NotImplementedError
 
@@ -102,7 +98,7 @@ async def client_of(views: MemoryViews) -> QueryClient:
         raise NotImplementedError
 
     bus = MemoryBus()
-    await QueryServer(bus, views, rebuild).start()
+    await QueryServer(bus, views, MemoryLog(views.log), rebuild).start()
     return QueryClient(bus, "acme")
 
 
