@@ -86,10 +86,11 @@ class Plane:
 
         return awaited(look, f"{type_} {wanted} of {name}")
 
-    def sealed(self, name: str, epoch: int = 1) -> Data:
-        """The end of a run, once all its evidence is committed."""
-        self.until(name, "run.evidence", kind="RunSeal", epoch=epoch)
-        return self.until(name, "run.finished", epoch=epoch)
+    def sealed(self, name: str) -> Data:
+        """The end of a run, once all the evidence of its last attempt is committed."""
+        finished = self.until(name, "run.finished")
+        self.until(name, "run.evidence", kind="RunSeal", epoch=finished["epoch"])
+        return finished
 
     def view(self, name: str, state: str) -> Data:
         """The read model of a run, once it says so."""
@@ -136,15 +137,24 @@ class Plane:
         self.kill("control")
         self.call("stack", "up")
 
-    def sleeper(self, run: str, epoch: int = 1, state_dir: Path | None = None) -> int:
-        """The process that a gated workload waits for, once it waits."""
+    def launched(self, run: str, epoch: int = 1, state_dir: Path | None = None) -> Data:
+        """What the shim of a run wrote when its program had started."""
         launch = (state_dir or self.layout.executor) / f"runs/{provision.TENANT}/{run}/{epoch}/shim/launch-1"
 
-        def look() -> int | None:
+        def look() -> Data | None:
             try:
-                program = json.loads((launch / "launched.json").read_text())["program_pid"]
+                document: Data = json.loads((launch / "launched.json").read_text())
             except (OSError, ValueError):
                 return None
+            return document
+
+        return awaited(look, f"the program of {run}")
+
+    def sleeper(self, run: str, epoch: int = 1, state_dir: Path | None = None) -> int:
+        """The process that a gated workload waits for, once it waits."""
+        program = self.launched(run, epoch, state_dir)["program_pid"]
+
+        def look() -> int | None:
             return next((pid for pid, name in descendants(program) if name == "sleep"), None)
 
         return awaited(look, f"the workload of {run}")
@@ -163,9 +173,8 @@ class Plane:
         self.call("evidence", "verify", target, "--keys", self.layout.trusted_keys)
 
     def once_per_epoch(self, run: str) -> list[int]:
-        """The epochs of a run, each started and finished exactly once."""
+        """The epochs that were started, each exactly once; only the last one is the run's end."""
         started = [data["epoch"] for data in self.of_type(run, "run.started")]
-        finished = [data["epoch"] for data in self.of_type(run, "run.finished")]
-        assert len(set(started)) == len(started)
-        assert started == finished
+        assert started == sorted(set(started))
+        assert [data["epoch"] for data in self.of_type(run, "run.finished")] == started[-1:]
         return started

@@ -33,3 +33,25 @@ def test_a_run_outlives_any_of_them(plane: Plane, gated: Path, tmp_path: Path, d
     assert [each["path"] for each in finished["artifacts"] if not each["path"].endswith(".json")] == ["report.txt"]
     plane.view(run, "succeeded")
     plane.verify(run, tmp_path / "evidence")
+
+
+@pytest.mark.parametrize("daemon", DAEMONS)
+def test_a_run_outlives_any_of_them_wherever_it_is(plane: Plane, tmp_path: Path, daemon: str) -> None:
+    run = plane.submit(make_bundle(tmp_path, "exit 0\n", name="just-asked"))
+    plane.kill(daemon)  # admitted, and on its way through all other stages
+    assert plane.sealed(run)["succeeded"]
+    # an executor that was killed just as it launched says "lost", and the run is placed again
+    assert plane.once_per_epoch(run) == list(range(1, 2 + len(plane.of_type(run, "run.requeued"))))
+    plane.view(run, "succeeded")
+    plane.verify(run, tmp_path / "evidence")
+
+
+@pytest.mark.vm
+def test_a_guest_is_adopted(plane: Plane, tmp_path: Path) -> None:
+    run = plane.submit(make_bundle(tmp_path, "sleep 2\n", name="sleeper", backend="microvm"))
+    launched = plane.launched(run)
+    plane.kill("executor")
+    assert plane.sealed(run)["succeeded"]
+    assert plane.launched(run) == launched  # the same program, not another one
+    assert plane.once_per_epoch(run) == [1]
+    plane.verify(run, tmp_path / "evidence")

@@ -46,6 +46,20 @@ def test_up_heals_a_killed_supervisor_and_the_run_goes_on(plane: Plane, gated: P
     plane.verify(run, tmp_path / "evidence")
 
 
+def test_down_takes_guests_along_and_the_next_up_runs_them_again(plane: Plane, gated: Path, tmp_path: Path) -> None:
+    run = plane.submit(gated)
+    plane.held(run)
+    assert "ended 1 running guest" in plane.call("stack", "down").stderr
+    assert living_in(plane.layout.root) == []
+    plane.call("stack", "up")
+    plane.reconfigure(heartbeat_seconds=1)
+    plane.until(run, "run.requeued")
+    os.kill(plane.sleeper(run, 2), signal.SIGTERM)
+    assert plane.sealed(run)["succeeded"]
+    assert plane.once_per_epoch(run) == [1, 2]
+    plane.verify(run, tmp_path / "evidence")
+
+
 def test_a_taken_port_is_named(tmp_path: Path) -> None:
     other = Plane(tmp_path)
     with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_server(("127.0.0.1", 0)) as free:

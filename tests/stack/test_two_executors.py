@@ -116,7 +116,7 @@ def test_a_lost_lease_is_never_run_twice(plane: Plane, second: Second, gated: Pa
         assert other != first
         late = plane.until(run, "run.evidence", kind="RunSeal", epoch=1)
         os.kill(replacement, signal.SIGTERM)
-        finished = plane.sealed(run, 2)
+        finished = plane.sealed(run)
     assert (finished["executor"], finished["succeeded"]) == (other, True)
     assert late["fenced"]
     assert [data["epoch"] for data in plane.of_type(run, "run.finished")] == [2]
