@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,6 +12,8 @@ from agentplane.cli.get import ask, builtins
 from agentplane.errors import AgentplaneError, NotFound, Refused
 
 if TYPE_CHECKING:
+    from agentplane.events.model import Event
+    from agentplane.evidence.export_file import Subject
     from agentplane.evidence.keys import TrustedKeys
     from agentplane.evidence.record import Record
     from agentplane.evidence.verify import VerifyReport
@@ -67,10 +69,10 @@ def export(  # noqa: PLR0917 - one parameter per option
     from agentplane.evidence.export_file import open_within, write_export
 
     trusted = _trusted(ctx, keys)
-    view, rows, bundle = ask(ctx, lambda client: _all_of(client, run))
+    view, rows, subject = ask(ctx, lambda client: _all_of(client, run))
     records = select_attempt([_opened(row, trusted) for row in rows if not row.fenced])
     directory = _artifacts_of(view, artifacts)
-    files = write_export(target, records, bundle, trusted, open_within(directory))
+    files = write_export(target, records, subject, trusted, open_within(directory))
     answer = {"run": view.name, "directory": str(target), "files": files, "statements": len(records)}
     render.emit(answer, output, lambda: click.echo(str(target)))
     render.say(f"{len(records)} statements, {files} files; verify them: agentplane evidence verify {target}")
@@ -126,7 +128,7 @@ async def _evidence(client: "QueryClient", run: str) -> "tuple[RunView, tuple[Ev
     return view, tuple(await client.evidence(view.name))
 
 
-async def _all_of(client: "QueryClient", run: str) -> "tuple[RunView, tuple[EvidenceRow, ...], dict[str, Any]]":
+async def _all_of(client: "QueryClient", run: str) -> "tuple[RunView, tuple[EvidenceRow, ...], Subject]":
     view, rows = await _evidence(client, run)
     # A run that was refused has no run.created: its bundle is the one that was asked for.
     for type_name in ("run.created", "run.requested"):
@@ -134,8 +136,20 @@ async def _all_of(client: "QueryClient", run: str) -> "tuple[RunView, tuple[Evid
         while after is not None:
             page, after = await client.events(after=after, kind="Run", name=view.name, type_glob=type_name)
             if page:
-                return view, rows, page[0].event.data["bundle"]
+                return view, rows, _subject(page[0].event, created=type_name == "run.created")
     raise Refused("the log has no bundle of this run", code="evidence.bundle", where=view.name)
+
+
+def _subject(event: "Event", *, created: bool) -> "Subject":
+    from agentplane.events.codec import payload
+    from agentplane.evidence.export_file import Subject
+    from agentplane.runs.model import RunCreated, RunRequested
+    from agentplane.runs.pinned import pinned_of
+
+    if not created:
+        return Subject(bundle=payload(event, RunRequested).bundle)
+    fact = payload(event, RunCreated)
+    return Subject(bundle=fact.bundle, pinned=pinned_of(fact))
 
 
 def _opened(row: "EvidenceRow", trusted: "TrustedKeys") -> "Record":

@@ -30,6 +30,7 @@ from agentplane.policy import Policy
 from agentplane.runs import executors, facts
 from agentplane.runs.executors import ExecutorLeased, executor_stream
 from agentplane.runs.model import Check, RunCreated, RunPlaced, RunWaiting
+from agentplane.runs.pinned import pinned_digest, pinned_of
 from agentplane.runs.states import RunState
 
 Heard = Callable[[str], datetime | None]
@@ -139,7 +140,11 @@ def _lease(  # noqa: PLR0917 - private; one call
         raise ValueError("a placement without a backend")
     epoch, pins = run.epoch + 1, created.pins
     artifact = placement_decision_artifact(
-        placement, scheme.inventory, backend_intent=pins.backend_intent, captured_at=now
+        placement,
+        scheme.inventory,
+        backend_intent=pins.backend_intent,
+        pins_digest=pinned_digest(pinned_of(created)),
+        captured_at=now,
     )
     about = About(
         run=RunRef(tenant=run.key.tenant, name=run.key.name, epoch=epoch),

@@ -2,6 +2,7 @@
 
 evidence.jsonl     the envelopes, one a line, in order; the seal last
 bundle.json        the bundle document (RFC 8785): its sha256 is what every statement is about
+pins.json          what ran (RFC 8785, agentplane.runs.pinned): its sha256 is in the signed decision; not if refused
 artifacts/…        the files of the artifact directory, the documents among them
 manifest.json      counts and digests of all of the above, unsigned: for people, and checked like the rest
 keys/…             the public keys that signed, for convenience only: trust comes from the verifier's own keys
@@ -21,6 +22,7 @@ from agentplane.ids import Digest
 
 EVIDENCE: Final = "evidence.jsonl"
 BUNDLE: Final = "bundle.json"
+PINS: Final = "pins.json"
 MANIFEST: Final = "manifest.json"
 ARTIFACTS: Final = "artifacts/"
 KEYS: Final = "keys/"
@@ -39,6 +41,7 @@ class Export(msgspec.Struct, frozen=True, kw_only=True):
 
     evidence: bytes | None  # None: there is no such file
     bundle: bytes | None
+    pins: bytes | None
     manifest: bytes | None
     keys: Mapping[str, bytes]  # path -> content
     files: Mapping[str, FileDigest]  # path -> digest, for every regular file

@@ -9,7 +9,9 @@ import shutil
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Any, Final
+
+import msgspec
 
 from agentplane.canonical import canonical_bytes
 from agentplane.errors import Conflict, NotFound, Refused, Tampered
@@ -20,6 +22,7 @@ from agentplane.evidence.export import (
     EVIDENCE,
     KEYS,
     MANIFEST,
+    PINS,
     Export,
     FileDigest,
     document_files,
@@ -32,12 +35,20 @@ from agentplane.evidence.keys import TrustedKeys
 from agentplane.evidence.record import Record
 from agentplane.evidence.seal import SEAL_KIND, read_seal
 from agentplane.runs.model import ArtifactFact
+from agentplane.runs.pinned import Pinned, pinned_bytes
 
 MAX_SMALL_BYTES: Final = 512 * 2**20  # of a file that is held in memory
 MAX_FILES: Final = 100_000
 _CHUNK: Final = 2**20
 
 OpenFile = Callable[[str], IO[bytes]]
+
+
+class Subject(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run was about, as the log has it. No record holds it whole; every record is bound to it by a digest."""
+
+    bundle: dict[str, Any]  # the document
+    pinned: Pinned | None = None  # None: the run was refused
 
 
 def read_export(directory: Path) -> Export:
@@ -63,6 +74,7 @@ def read_export(directory: Path) -> Export:
     return Export(
         evidence=small.get(EVIDENCE),
         bundle=small.get(BUNDLE),
+        pins=small.get(PINS),
         manifest=small.get(MANIFEST),
         keys={path: data for path, data in small.items() if path.startswith(KEYS)},
         files=files,
@@ -73,7 +85,7 @@ def read_export(directory: Path) -> Export:
 def write_export(
     directory: Path,
     records: Sequence[Record],
-    bundle: dict[str, object],
+    subject: Subject,
     trusted: TrustedKeys,
     open_file: OpenFile,
 ) -> int:
@@ -94,7 +106,7 @@ def write_export(
     work = directory.with_name(f".{directory.name}.{os.getpid()}.partial")
     try:
         work.mkdir(parents=True)
-        count = _fill(work, records, bundle, trusted, open_file)
+        count = _fill(work, records, subject, trusted, open_file)
         os.rename(work, directory)  # noqa: PTH104 - replaces an empty directory, which Path.rename leaves unsaid
         fsync_directory(directory.parent)
     except OSError as exc:
@@ -120,13 +132,12 @@ def open_within(directory: Path) -> OpenFile:
     return open_file
 
 
-def _fill(
-    work: Path, records: Sequence[Record], bundle: dict[str, object], trusted: TrustedKeys, open_file: OpenFile
-) -> int:
+def _fill(work: Path, records: Sequence[Record], subject: Subject, trusted: TrustedKeys, open_file: OpenFile) -> int:
     documents = document_files(records)
     contents = {
         EVIDENCE: evidence_bytes(records),
-        BUNDLE: canonical_bytes(bundle),
+        BUNDLE: canonical_bytes(subject.bundle),
+        **({PINS: pinned_bytes(subject.pinned)} if subject.pinned else {}),
         **{ARTIFACTS + name: data for name, data in documents.items()},
         **key_files(trusted.find(record.key_id) for record in records),
     }

@@ -10,13 +10,14 @@
 ( 8) run         one tenant, run and epoch throughout
 ( 9) chain       every statement follows the one before it
 (10) placement   valid, and run by the executor that was chosen
-(11) seal        lists exactly these statements
-(12) documents   <kebab-kind>.json are the signed documents
-(13) artifacts   the files are the sealed ones, byte for byte, none more
-(14) outcome     all documents tell the same end
-(15) times       in order, none in the future
-(16) keys        keys/ holds the trusted keys
-(17) manifest    describes exactly this export
+(11) pins        pins.json is what the decision was about, and what the reports say ran
+(12) seal        lists exactly these statements
+(13) documents   <kebab-kind>.json are the signed documents
+(14) artifacts   the files are the sealed ones, byte for byte, none more
+(15) outcome     all documents tell the same end
+(16) times       in order, none in the future
+(17) keys        keys/ holds the trusted keys
+(18) manifest    describes exactly this export
 
 Steps 1 to 6 establish what the records are: after a failure among them the rest is not checked. The other steps do
 not depend on each other and are all reported.
@@ -32,7 +33,7 @@ import msgspec
 from agentplane.errors import AgentplaneError
 from agentplane.evidence.export import Export, Summary, summarise
 from agentplane.evidence.keys import TrustedKeys
-from agentplane.evidence.steps import attempt, ending, files, records
+from agentplane.evidence.steps import attempt, ending, files, pinned, records
 from agentplane.evidence.steps.case import Case
 
 STEPS: Final[tuple[tuple[str, Callable[[Case], str]], ...]] = (
@@ -46,6 +47,7 @@ STEPS: Final[tuple[tuple[str, Callable[[Case], str]], ...]] = (
     ("run", attempt.one_run),
     ("chain", attempt.chain),
     ("placement", ending.placement),
+    ("pins", pinned.pins),
     ("seal", attempt.seal),
     ("documents", files.documents),
     ("artifacts", files.artifacts),

@@ -7,12 +7,15 @@ from agentplane.clock import rfc3339
 from agentplane.fleet.inventory import Inventory
 from agentplane.placement.model import Placement
 from agentplane.runs.model import Check
+from agentplane.runs.pinned import BACKEND_CAP, DIGEST_CAP
 
 
 def placement_decision_artifact(
-    placement: Placement, inventory: Inventory, *, backend_intent: str, captured_at: datetime
+    placement: Placement, inventory: Inventory, *, backend_intent: str, pins_digest: str, captured_at: datetime
 ) -> dict[str, Any]:
     """The PlacementDecision, valid against `placement-decision.v0.1`. `captured_at`: aware.
+
+    `caps` also says by which rule, as what it runs, and the digest of what it runs (agentplane.runs.pinned).
 
     Raises:
         ValueError: nothing was chosen; a run that waits has no decision.
@@ -26,7 +29,12 @@ def placement_decision_artifact(
         "requiresKvm": placement.requires_kvm,
         "chosenExecutor": placement.chosen,
         "sshRef": placement.ssh_ref or "",
-        "caps": {**placement.caps, "rule": placement.rule},
+        "caps": {
+            **placement.caps,
+            "rule": placement.rule,
+            BACKEND_CAP: placement.backend,
+            DIGEST_CAP: pins_digest,
+        },
         "rejected": [_rejected(check, inventory) for check in placement.table if check.executor != placement.chosen],
     }
 

@@ -12,6 +12,7 @@ from agentplane.errors import Tampered
 from agentplane.evidence.dsse import envelope_bytes
 from agentplane.evidence.keys import TrustedKeys
 from agentplane.evidence.record import Record, open_record
+from agentplane.runs.pinned import BACKEND_CAP, DIGEST_CAP, Pinned, pinned_digest
 from agentplane.runs.protocol import Assignment
 
 
@@ -29,10 +30,12 @@ def verify_assignment(assignment: Assignment, executor: str, trusted: TrustedKey
     (2) both are about this tenant and run, the decision under this epoch;
     (3) both are about this bundle: the document's digest, the pins and the statements agree;
     (4) the validation says valid;
-    (5) the decision chose this executor.
+    (5) the decision chose this executor and this backend;
+    (6) the decision is about these very pins: source, inputs, limits, policy, seed, and what a replay repeats.
 
     Raises:
-        Tampered: `assignment.statements`, `.run`, `.bundle`, `.invalid`, `.executor`, or as `open_record`.
+        Tampered: `assignment.statements`, `.run`, `.bundle`, `.invalid`, `.executor`, `.backend`,
+            `.pins`, or as `open_record`.
         Refused: as `open_record`: a statement is not of the form.
     """
     records = [open_record(envelope_bytes(value), trusted) for value in assignment.statements]
@@ -43,6 +46,7 @@ def verify_assignment(assignment: Assignment, executor: str, trusted: TrustedKey
         raise Tampered("control's validation does not say that the bundle is valid", code="assignment.invalid")
     if (chosen := _artifact(mandate.decision).get("chosenExecutor")) != executor:
         raise Tampered(f"control placed it on {chosen!r}, this is {executor!r}", code="assignment.executor")
+    _check_work(assignment, mandate.decision)
     return mandate
 
 
@@ -64,6 +68,19 @@ def _check_run(assignment: Assignment, mandate: Mandate) -> None:
             raise Tampered(f"a {record.statement.kind} of {run.tenant}/{run.name}", code="assignment.run")
     if (epoch := mandate.decision.statement.predicate.run.epoch) != assignment.epoch:
         raise Tampered(f"the decision is of epoch {epoch}, not {assignment.epoch}", code="assignment.run")
+
+
+def _check_work(assignment: Assignment, decision: Record) -> None:
+    caps = _artifact(decision).get("caps")
+    said = caps if isinstance(caps, dict) else {}
+    if said.get(BACKEND_CAP) != assignment.backend:
+        raise Tampered(
+            f"control decided for backend {said.get(BACKEND_CAP)!r}, not {assignment.backend!r}",
+            code="assignment.backend",
+        )
+    pinned = Pinned(pins=assignment.pins, replay_guest=assignment.replay_guest, expected=assignment.expected)
+    if said.get(DIGEST_CAP) != pinned_digest(pinned):
+        raise Tampered("control's decision is about other pins than these", code="assignment.pins")
 
 
 def _check_bundle(assignment: Assignment, records: list[Record]) -> None:

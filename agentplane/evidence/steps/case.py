@@ -4,13 +4,16 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
+import msgspec
+
 from agentplane.errors import Refused, Tampered
 from agentplane.evidence.dsse import Envelope
-from agentplane.evidence.export import Export, document_files, is_refusal
+from agentplane.evidence.export import PINS, Export, document_files, is_refusal
 from agentplane.evidence.keys import CONTROL, TrustedKeys
 from agentplane.evidence.record import Record
 from agentplane.evidence.seal import RunSeal, read_seal
 from agentplane.evidence.strict import read_canonical
+from agentplane.runs.pinned import Pinned
 
 
 class Case:
@@ -52,6 +55,16 @@ class Case:
         if not isinstance(document, dict):
             raise Refused("bundle.json is not an object", code="evidence.bundle")
         return document
+
+    @cached_property
+    def pinned(self) -> Pinned:
+        """What ran. Raises Refused, codes `evidence.form`, `evidence.pins`."""
+        if self.export.pins is None:
+            raise Refused("missing", code="evidence.pins", where=PINS)
+        try:
+            return msgspec.convert(read_canonical(self.export.pins), Pinned)
+        except msgspec.ValidationError as exc:
+            raise Refused(f"not the pins of a run: {exc}", code="evidence.pins", where=PINS) from exc
 
     def artifact(self, kind: str) -> dict[str, Any]:
         """The document of a kind. Raises Tampered, code `evidence.incomplete`."""

@@ -9,6 +9,7 @@ from agentplane.evidence.export import (
     EVIDENCE,
     KEYS,
     MANIFEST,
+    PINS,
     FileDigest,
     key_files,
     manifest_bytes,
@@ -69,7 +70,7 @@ def keys(case: Case) -> str:
 def manifest(case: Case) -> str:
     """manifest.json is the one that fits, and no file is left over."""
     for path in sorted(case.export.files):
-        if path not in {EVIDENCE, BUNDLE, MANIFEST} and not path.startswith((ARTIFACTS, KEYS)):
+        if path not in {EVIDENCE, BUNDLE, PINS, MANIFEST} and not path.startswith((ARTIFACTS, KEYS)):
             raise Tampered("not part of an export", where=path, code="evidence.layout")
     if case.export.manifest != manifest_bytes(summarise(case.records), case.export.files):
         raise Tampered("does not describe this export", where=MANIFEST, code="evidence.manifest")

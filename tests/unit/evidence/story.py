@@ -29,7 +29,8 @@ from agentplane.evidence.report import finished_artifact, started_artifact
 from agentplane.evidence.seal import seal_artifact
 from agentplane.evidence.statement import V0_1, Link, RunRef, read_statement, statement_bytes
 from agentplane.replays.compare import compare
-from agentplane.runs.model import ArtifactFact, Expected, Pins, Resources, RunFinished, RunStarted, StorePath
+from agentplane.runs.model import ArtifactFact, Expected, GuestPin, Pins, Resources, RunFinished, RunStarted, StorePath
+from agentplane.runs.pinned import Pinned, pinned_bytes, pinned_digest
 from agentplane.runs.states import Outcome
 from tests.unit.evidence.conftest import signer_for
 
@@ -139,6 +140,9 @@ class Story:
     finished: RunFinished = FINISHED
     expected: Expected | None = None
     decided: Document = field(default_factory=decision)
+    guest: GuestPin | None = None
+    replay_guest: GuestPin | None = None
+    pinning: Pinned | None = None  # what pins.json says; None: what the other fields say
     guest_files: dict[str, bytes] = field(default_factory=lambda: dict(GUEST_FILES))
     valid: bool = True
     edits: dict[str, Edit] = field(default_factory=dict)  # by kind
@@ -149,6 +153,15 @@ class Story:
     reabout: Callable[[str, About], About] = lambda _, about: about
     files_of: dict[str, tuple[ArtifactFact, ...]] = field(default_factory=dict)  # subjects, by kind
 
+    @property
+    def pinned(self) -> Pinned:
+        return self.pinning or Pinned(pins=PINS, replay_guest=self.replay_guest, expected=self.expected)
+
+    def decision(self) -> Document:
+        """What was decided, with the digest of what runs unless it says one."""
+        caps = {"backend": "microvm", "pinsDigest": pinned_digest(self.pinned), **self.decided.artifact["caps"]}
+        return Document(artifact={**self.decided.artifact, "caps": caps})
+
     def records(self) -> list[Record]:
         """Sign everything, in order."""
         self._signed: list[Record] = []
@@ -157,9 +170,11 @@ class Story:
         self._say(validation(valid=self.valid), control=True)
         if not self.valid:
             return self._signed
-        self._say(self.decided, control=True)
+        self._say(self.decision(), control=True)
         self._say(
-            Document(artifact=started_artifact(RunStarted(executor="exec-1", epoch=1, guest=None, accelerator="tcg")))
+            Document(
+                artifact=started_artifact(RunStarted(executor="exec-1", epoch=1, guest=self.guest, accelerator="tcg"))
+            )
         )
         for document in self._documents():
             self._say(document)
@@ -173,7 +188,9 @@ class Story:
 
     def contents(self) -> dict[str, bytes]:
         """The export, file by file."""
-        return contents_of(self.records(), self.guest_files if self.valid else {}, self.keys())
+        return contents_of(
+            self.records(), self.guest_files if self.valid else {}, self.keys(), self.pinned if self.valid else None
+        )
 
     def keys(self) -> TrustedKeys:
         stranger = signer_for("executor/exec-2")
@@ -190,7 +207,7 @@ class Story:
             bundle_path="/bundles/hello",
         )
         finished = self.finished
-        yield receipt(self.decided, self.executor.key_id)
+        yield receipt(self.decision(), self.executor.key_id)
         if self.expected is not None:
             finished = replace(finished, replay=compare(self.expected, finished))
             yield postcondition_artifact(facts, self.expected, finished, captured_at=time(4))
@@ -201,7 +218,7 @@ class Story:
             yield timeout_artifact(facts, backend="microvm", captured_at=time(4))
         yield Document(artifact=finished_artifact(finished))
         yield run_artifact(facts, finished, captured_at=time(5), stdout_ref="console.log")
-        yield replay_artifact(facts, guest=None, artifact_dir="/r/artifacts", captured_at=time(5))
+        yield replay_artifact(facts, guest=self.guest, artifact_dir="/r/artifacts", captured_at=time(5))
 
     def _about(self, kind: str) -> About:
         run = replace(self.run, epoch=0) if kind == "ValidationArtifact" else self.run
@@ -257,11 +274,14 @@ def forge(
     )
 
 
-def contents_of(records: list[Record], guest_files: dict[str, bytes], trusted: TrustedKeys) -> dict[str, bytes]:
+def contents_of(
+    records: list[Record], guest_files: dict[str, bytes], trusted: TrustedKeys, pinned: Pinned | None
+) -> dict[str, bytes]:
     """The files of an export with a manifest that fits."""
     contents = {
         "evidence.jsonl": evidence_bytes(records),
         "bundle.json": canonical_bytes(BUNDLE),
+        **({"pins.json": pinned_bytes(pinned)} if pinned else {}),
         **{f"artifacts/{path}": data for path, data in guest_files.items()},
         **{f"artifacts/{path}": data for path, data in document_files(records).items()},
         **key_files(trusted.find(record.key_id) for record in records),
@@ -280,6 +300,7 @@ def as_export(contents: dict[str, bytes]) -> Export:
     return Export(
         evidence=contents.get("evidence.jsonl"),
         bundle=contents.get("bundle.json"),
+        pins=contents.get("pins.json"),
         manifest=contents.get("manifest.json"),
         keys={path: data for path, data in contents.items() if path.startswith("keys/")},
         files={path: _digest(data) for path, data in contents.items()},

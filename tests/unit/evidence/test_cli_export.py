@@ -10,10 +10,11 @@ from msgspec.structs import replace
 from agentplane.bus.memory import MemoryBus
 from agentplane.cli.evidence import _all_of, _artifacts_of, _opened, _signature
 from agentplane.errors import NotFound, Refused
+from agentplane.events.codec import data_of
 from agentplane.events.model import Event, Phase, StoredEvent, StreamId
 from agentplane.evidence.dsse import envelope_value
 from agentplane.evidence.export import select_attempt
-from agentplane.evidence.export_file import open_within, read_export, write_export
+from agentplane.evidence.export_file import Subject, open_within, read_export, write_export
 from agentplane.evidence.record import Record
 from agentplane.evidence.verify import verify_export
 from agentplane.ids import EventId
@@ -23,11 +24,12 @@ from agentplane.projections.run_view import RunSummary, RunView
 from agentplane.projections.status import Status
 from agentplane.queries.client import QueryClient
 from agentplane.queries.server import QueryServer
-from agentplane.runs.model import ArtifactFact
-from tests.unit.evidence.story import BUNDLE, FINISHED, NOW, Story
+from agentplane.runs.model import ArtifactFact, RunCreated, RunRequested
+from tests.unit.evidence.story import BUNDLE, FINISHED, NOW, PINS, Story
 from tests.unit.history.memory_log import MemoryLog
 
 NAME = "hello-0001"
+WISH = RunRequested(bundle=BUNDLE, bundle_path="b", source=PINS.source, files=())
 
 
 def row(number: int, record: Record, *, fenced: bool = False) -> EvidenceRow:
@@ -104,7 +106,18 @@ async def client_of(views: MemoryViews) -> QueryClient:
 
 def told(story: Story) -> MemoryViews:
     rows = [row(number, record) for number, record in enumerate(story.records(), start=1)]
-    events = [event(1, "run.requested", {"bundle": {"kind": "Other"}}), event(2, "run.created", {"bundle": BUNDLE})]
+    created = RunCreated(
+        pins=story.pinned.pins,
+        bundle=BUNDLE,
+        bundle_path="b",
+        author="user:alice",
+        validation={},
+        expected=story.expected,
+    )
+    events = [
+        event(1, "run.requested", data_of(replace(WISH, bundle={"kind": "Other"}))),
+        event(2, "run.created", data_of(created)),
+    ]
     return MemoryViews(rows, events, FINISHED.artifacts)
 
 
@@ -113,17 +126,17 @@ async def test_an_export_made_from_the_query_service_verifies(tmp_path: Path) ->
     for path, data in story.guest_files.items():
         (tmp_path / "out" / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "out" / path).write_bytes(data)
-    view, rows, bundle = await _all_of(await client_of(told(story)), "hello")
+    view, rows, subject = await _all_of(await client_of(told(story)), "hello")
     records = select_attempt([_opened(each, story.keys()) for each in rows])
     directory = _artifacts_of(view, tmp_path / "out")
-    write_export(tmp_path / "export", records, bundle, story.keys(), open_within(directory))
+    write_export(tmp_path / "export", records, subject, story.keys(), open_within(directory))
     assert verify_export(read_export(tmp_path / "export"), story.keys(), NOW).verified
 
 
 async def test_the_bundle_of_a_refused_run_is_the_one_that_was_asked_for() -> None:
     views = told(Story(valid=False))
-    views.log = [event(1, "run.requested", {"bundle": BUNDLE})]
-    assert (await _all_of(await client_of(views), NAME))[2] == BUNDLE
+    views.log = [event(1, "run.requested", data_of(WISH))]
+    assert (await _all_of(await client_of(views), NAME))[2] == Subject(bundle=BUNDLE)
 
 
 async def test_a_log_without_the_bundle_is_said() -> None:

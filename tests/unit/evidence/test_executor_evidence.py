@@ -10,11 +10,12 @@ from agentplane.canonical import digest_value
 from agentplane.errors import Broken
 from agentplane.evidence.dsse import envelope_bytes
 from agentplane.evidence.export import select_attempt
-from agentplane.evidence.export_file import open_within, read_export, write_export
+from agentplane.evidence.export_file import Subject, open_within, read_export, write_export
 from agentplane.evidence.keys import TrustedKeys
 from agentplane.evidence.record import open_record
 from agentplane.evidence.verify import VerifyReport, verify_export
 from agentplane.runs.model import ArtifactFact, Expected, Resources
+from agentplane.runs.pinned import Pinned
 from agentplane.runs.protocol import Assignment, HeartbeatReply
 from agentplane.runs.states import Outcome
 from services.executor.reconcile import Room
@@ -51,7 +52,11 @@ class Place:
         control = [open_record(envelope_bytes(value), TRUSTED) for value in work.statements]
         records = select_attempt([*control, *daemon.journal.read()])
         files = open_within(daemon.state.attempt(key).out_dir(work.pins.out_dir))
-        write_export(self.directory / "export", records, dict(work.bundle), TRUSTED, files)
+        subject = Subject(
+            bundle=dict(work.bundle),
+            pinned=Pinned(pins=work.pins, replay_guest=work.replay_guest, expected=work.expected),
+        )
+        write_export(self.directory / "export", records, subject, TRUSTED, files)
         return verify_export(read_export(self.directory / "export"), TRUSTED, NOW)
 
 

@@ -11,13 +11,14 @@ from securesystemslib.signer._key import SSlibKey
 from agentplane.cli.main import main
 from agentplane.errors import Conflict, NotFound, Refused, Tampered
 from agentplane.evidence.export import select_attempt
-from agentplane.evidence.export_file import open_within, read_export, write_export
+from agentplane.evidence.export_file import Subject, open_within, read_export, write_export
 from agentplane.evidence.keys import public_pem
 from agentplane.evidence.verify import verify_export
 from tests.unit.evidence.conftest import signer_for
 from tests.unit.evidence.story import BUNDLE, NOW, Story, as_export
 
 STORY = Story()
+SUBJECT = Subject(bundle=BUNDLE, pinned=STORY.pinned)
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def out_dir(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def exported(tmp_path: Path, out_dir: Path) -> Path:
-    write_export(tmp_path / "export", STORY.records(), BUNDLE, STORY.keys(), open_within(out_dir))
+    write_export(tmp_path / "export", STORY.records(), SUBJECT, STORY.keys(), open_within(out_dir))
     return tmp_path / "export"
 
 
@@ -52,7 +53,9 @@ def test_what_is_written_is_what_verifies(exported: Path) -> None:
 
 def test_an_export_of_a_refused_run_verifies(tmp_path: Path, out_dir: Path) -> None:
     refused = Story(valid=False)
-    write_export(tmp_path / "e", select_attempt(refused.records()), BUNDLE, refused.keys(), open_within(out_dir))
+    write_export(
+        tmp_path / "e", select_attempt(refused.records()), Subject(bundle=BUNDLE), refused.keys(), open_within(out_dir)
+    )
     assert verify_export(read_export(tmp_path / "e"), refused.keys(), NOW).verified
 
 
@@ -95,14 +98,14 @@ def test_coreutils_agree_on_the_digests(exported: Path) -> None:
 def test_nothing_is_written_over(exported: Path, out_dir: Path) -> None:
     before = read_export(exported)
     with pytest.raises(Conflict):
-        write_export(exported, STORY.records(), BUNDLE, STORY.keys(), open_within(out_dir))
+        write_export(exported, STORY.records(), SUBJECT, STORY.keys(), open_within(out_dir))
     assert read_export(exported) == before
 
 
 def test_an_artifact_that_was_changed_is_not_exported(tmp_path: Path, out_dir: Path) -> None:
     (out_dir / "report.json").write_bytes(b"other")
     with pytest.raises(Tampered) as caught:
-        write_export(tmp_path / "export", STORY.records(), BUNDLE, STORY.keys(), open_within(out_dir))
+        write_export(tmp_path / "export", STORY.records(), SUBJECT, STORY.keys(), open_within(out_dir))
     assert caught.value.code == "evidence.export.file"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
 
@@ -112,13 +115,13 @@ def test_an_artifact_behind_a_link_is_not_exported(tmp_path: Path, out_dir: Path
     (out_dir / "report.json").unlink()
     (out_dir / "report.json").symlink_to(tmp_path / "secret")
     with pytest.raises((Refused, NotFound)):
-        write_export(tmp_path / "export", STORY.records(), BUNDLE, STORY.keys(), open_within(out_dir))
+        write_export(tmp_path / "export", STORY.records(), SUBJECT, STORY.keys(), open_within(out_dir))
 
 
 def test_a_missing_artifact_is_said(tmp_path: Path, out_dir: Path) -> None:
     (out_dir / "report.json").unlink()
     with pytest.raises(NotFound, match=r"report\.json"):
-        write_export(tmp_path / "export", STORY.records(), BUNDLE, STORY.keys(), open_within(out_dir))
+        write_export(tmp_path / "export", STORY.records(), SUBJECT, STORY.keys(), open_within(out_dir))
 
 
 @pytest.mark.parametrize("kind", ["link", "pipe", "empty directory", "name beyond ASCII control"])
@@ -155,7 +158,7 @@ def test_the_command_says_yes_and_exits_0(exported: Path, keys: Path, capsys: py
     assert main(["evidence", "verify", str(exported), "--keys", str(keys), "-o", "json"]) == 0
     answer = json.loads(capsys.readouterr().out)
     assert answer["verified"] is True
-    assert [step["number"] for step in answer["steps"]] == list(range(1, 18))
+    assert [step["number"] for step in answer["steps"]] == list(range(1, 19))
 
 
 def test_the_command_names_what_was_changed_and_exits_1(
@@ -165,7 +168,7 @@ def test_the_command_names_what_was_changed_and_exits_1(
     assert main(["evidence", "verify", str(exported), "--keys", str(keys)]) == 1
     captured = capsys.readouterr()
     assert "artifacts/report.json" in captured.out
-    assert "NOT verified: step 13 (artifacts)" in captured.err
+    assert "NOT verified: step 14 (artifacts)" in captured.err
 
 
 def test_the_exports_own_keys_are_not_trusted_by_default(

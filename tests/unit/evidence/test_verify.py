@@ -1,5 +1,6 @@
 """Verification: a true story passes all steps, and every defect is named by the step that is there for it."""
 
+import dataclasses
 import json
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +17,7 @@ from agentplane.evidence.record import About
 from agentplane.evidence.statement import Link, RunRef
 from agentplane.evidence.verify import STEPS, VerifyReport, verify_export
 from agentplane.ids import Digest
-from agentplane.runs.model import Expected
+from agentplane.runs.model import Expected, GuestPin, Input, StorePath
 from agentplane.runs.states import Outcome
 from tests.unit.evidence.conftest import signer_for
 from tests.unit.evidence.story import (
@@ -24,6 +25,7 @@ from tests.unit.evidence.story import (
     EXPECTED,
     FINISHED,
     NOW,
+    PINS,
     Story,
     as_export,
     contents_of,
@@ -34,6 +36,8 @@ from tests.unit.evidence.story import (
 )
 
 KEYS = Story().keys()
+ELSEWHERE = StorePath(path="/nix/store/1-source", nar_hash="sha256:1")
+GUEST = GuestPin(spec=StorePath(path="/nix/store/0-guest", nar_hash="sha256:0"), kernel="/nix/store/0-k", qemu="7.2.0")
 DIVERGED = replace(FINISHED, exit_code=3, succeeded=False)
 TIMED_OUT = replace(FINISHED, outcome=Outcome.TIMEOUT, exit_code=-1, succeeded=False)
 
@@ -55,9 +59,19 @@ def failed_steps(report: VerifyReport) -> list[str]:
         Story(finished=TIMED_OUT),
         Story(expected=EXPECTED),
         Story(expected=EXPECTED, finished=DIVERGED),
+        Story(expected=EXPECTED, guest=GUEST, replay_guest=GUEST),
         Story(executor_head=Head(journal="executor/exec-1", index=41, digest=Digest("sha256:" + "12" * 32))),
     ],
-    ids=["success", "refused", "failure", "timeout", "replay", "diverged replay", "a journal of many runs"],
+    ids=[
+        "success",
+        "refused",
+        "failure",
+        "timeout",
+        "replay",
+        "diverged replay",
+        "the same guest",
+        "a journal of many runs",
+    ],
 )
 def test_a_true_story_passes_every_step(story: Story) -> None:
     report = check(story.contents())
@@ -109,6 +123,14 @@ def linked(kind: str, **changes: Any) -> Story:
     return Story(relink=lambda said, link: replace(link, **changes) if said == kind else link)
 
 
+def pinned_as(**changes: Any) -> Story:
+    return Story(pinning=replace(Story().pinned, pins=replace(PINS, **changes)))
+
+
+def replace_story(story: Story, **changes: Any) -> Story:
+    return dataclasses.replace(story, **changes)
+
+
 OTHER = "sha256:" + "ee" * 32
 LATE = RunRef(tenant="acme", name="hello-0001", epoch=2)
 FOREIGN = RunRef(tenant="evil", name="hello-0001", epoch=1)
@@ -140,6 +162,59 @@ SIGNED_DEFECTS: dict[str, tuple[Story, set[str]]] = {
     "receipt for another decision": (
         Story(edits={"PlacementReceipt": lambda a: {**a, "decision": {**a["decision"], "chosenSite": "exec-2"}}}),
         {"placement"},
+    ),
+    "decision about other pins": (spoil("PlacementDecision", caps={"pinsDigest": OTHER}), {"pins"}),
+    "decision about no pins": (spoil("PlacementDecision", caps={}), {"pins"}),
+    "pins of another bundle": (pinned_as(bundle="hello@9.9.9"), {"pins"}),
+    "pins of another bundle document": (pinned_as(bundle_digest=OTHER), {"pins"}),
+    "pins with another time limit than the bundle's": (pinned_as(max_run_seconds=61), {"pins"}),
+    "pins that forgive a timeout": (pinned_as(fail_on_timeout=False), {"pins"}),
+    "pins with another backend than the decision": (pinned_as(backend_intent="qemu"), {"pins"}),
+    "pins with another source than the replay artifact": (pinned_as(source=ELSEWHERE), {"pins"}),
+    "pins with another input than the replay artifact": (
+        pinned_as(inputs=(Input(name="t", tree=ELSEWHERE),)),
+        {"pins"},
+    ),
+    "pins with another lane than the run artifact": (
+        replace_story(pinned_as(lane="prod"), omit=frozenset({"ReplayArtifact"})),
+        {"pins"},
+    ),
+    "receipt for another backend": (
+        Story(edits={"PlacementReceipt": lambda a: {**a, "decision": {**a["decision"], "backend": "process"}}}),
+        {"pins"},
+    ),
+    "timeout after another limit": (
+        Story(finished=TIMED_OUT, edits={"TimeoutArtifact": lambda a: {**a, "maxRunSeconds": 3600}}),
+        {"pins"},
+    ),
+    "replay artifact with another seed": (
+        Story(edits={"ReplayArtifact": lambda a: {**a, "pins": {**a["pins"], "seed": "1"}}}),
+        {"pins"},
+    ),
+    "replay artifact with another guest than started": (
+        Story(guest=GUEST, edits={"ReplayArtifact": lambda a: {**a, "guest": None}}),
+        {"pins"},
+    ),
+    "replay in another guest than the original's": (
+        Story(expected=EXPECTED, guest=GUEST, replay_guest=replace(GUEST, spec=ELSEWHERE)),
+        {"pins"},
+    ),
+    "replay that nobody expected": (Story(expected=EXPECTED, pinning=Story().pinned), {"pins"}),
+    "run that was to be a replay": (Story(pinning=Story(expected=EXPECTED).pinned), {"pins"}),
+    "replay compared with another run": (
+        Story(expected=EXPECTED, pinning=Story(expected=replace(EXPECTED, run="hello-9999")).pinned),
+        {"pins"},
+    ),
+    "match that is none": (
+        Story(
+            expected=replace(EXPECTED, exit_code=3),
+            edits={
+                "RunFinished": lambda a: {**a, "replay": {**a["replay"], "match": True, "differences": []}},
+                "PostconditionArtifact": lambda a: {**a, "comparisonResult": "MATCH"},
+            },
+            omit=frozenset({"DivergenceArtifact"}),
+        ),
+        {"pins"},
     ),
     "seal without a statement": (
         Story(edits={"RunSeal": lambda a: {**a, "statements": a["statements"][:-1], "count": a["count"] - 1}}),
@@ -252,6 +327,11 @@ LATER_DEFECTS: dict[str, tuple[Callable[[Contents], Contents], set[str]]] = {
         {"bundle"},
     ),
     "bundle spelled otherwise": (lambda c: {**c, "bundle.json": json.dumps(BUNDLE).encode()}, {"bundle"}),
+    "no pins": (lambda c: without(c, "pins.json"), {"pins"}),
+    "pins changed": (lambda c: {**c, "pins.json": c["pins.json"].replace(b'"seed":"0"', b'"seed":"1"')}, {"pins"}),
+    "pins spelled otherwise": (lambda c: {**c, "pins.json": c["pins.json"] + b"\n"}, {"pins"}),
+    "pins that are none": (lambda c: {**c, "pins.json": b"{}"}, {"pins"}),
+    "pins with a field more": (lambda c: {**c, "pins.json": c["pins.json"][:-1] + b',"z":1}'}, {"pins"}),
     "bundle that is no object": (lambda c: {**c, "bundle.json": b"[]"}, {"bundle"}),
     "bundle that is no text": (lambda c: {**c, "bundle.json": b'"\xff"'}, {"bundle"}),
     "key replaced": (
@@ -288,6 +368,12 @@ def test_a_whole_export_by_somebody_else_is_not_believed() -> None:
     report = check(contents_of_mallory())
     assert failed_steps(report) == ["signatures"]
     assert report.steps[2].code == "evidence.untrusted-key"
+
+
+def test_pins_beside_a_refusal_are_noticed() -> None:
+    refused = Story(valid=False)
+    contents = {**refused.contents(), "pins.json": Story().contents()["pins.json"]}
+    assert failed_steps(check(with_manifest(contents, refused.records()))) == ["pins"]
 
 
 def test_a_failure_in_the_foundation_leaves_the_rest_unchecked() -> None:
@@ -360,9 +446,10 @@ def test_no_other_selection_of_records_verifies(order: list[int], keep: int) -> 
 
 def test_contents_of_is_what_the_product_writes() -> None:
     story = Story()
-    assert contents_of(story.records(), story.guest_files, story.keys()).keys() == {
+    assert contents_of(story.records(), story.guest_files, story.keys(), story.pinned).keys() == {
         "evidence.jsonl",
         "bundle.json",
+        "pins.json",
         "manifest.json",
         "keys/control.pub",
         "keys/executors/exec-1.pub",

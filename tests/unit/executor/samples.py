@@ -12,6 +12,7 @@ from agentplane.evidence.keys import CONTROL, Ed25519Signer, TrustedKeys
 from agentplane.evidence.record import About, issue
 from agentplane.evidence.statement import RunRef
 from agentplane.runs.model import Expected, GuestPin, Pins, Resources, StorePath
+from agentplane.runs.pinned import Pinned, pinned_digest
 from agentplane.runs.protocol import Assignment
 
 EXECUTOR = "exec-1"
@@ -63,6 +64,8 @@ def statements(
     executor: str = EXECUTOR,
     valid: bool = True,
     bundle_digest: str | None = None,
+    backend: str = "microvm",
+    pinned: Pinned | None = None,
 ) -> tuple[dict[str, Any], ...]:
     """The two statements that control signs before an executor has a run."""
     digest = bundle_digest or str(digest_value(BUNDLE))
@@ -81,7 +84,7 @@ def statements(
             "requiresKvm": False,
             "chosenExecutor": executor,
             "sshRef": f"ssh://{executor}",
-            "caps": {},
+            "caps": {"backend": backend, "pinsDigest": pinned_digest(pinned or Pinned(pins=pins()))},
             "rejected": [],
         },
         about=About(run=RunRef(tenant=tenant, name=run, epoch=epoch), bundle="demo@1.0.0", bundle_digest=digest),
@@ -102,15 +105,17 @@ def assignment(
     expected: Expected | None = None,
     **pin_changes: Any,
 ) -> Assignment:
+    what = pins(**pin_changes)
+    pinned = Pinned(pins=what, replay_guest=replay_guest, expected=expected)
     return Assignment(
         tenant=tenant,
         run=run,
         epoch=epoch,
         backend=backend,
-        pins=pins(**pin_changes),
+        pins=what,
         bundle=BUNDLE,
         bundle_path="bundles/demo",
-        statements=statements(run, epoch, tenant=tenant) if signed is None else signed,
+        statements=statements(run, epoch, tenant=tenant, backend=backend, pinned=pinned) if signed is None else signed,
         lease_seconds=30,
         correlation_id="00000000-0000-4000-8000-000000000001",
         replay_guest=replay_guest,

@@ -202,6 +202,9 @@ def _assert_can(
     assert name == (request.executor_ref or request.wish or name)
 
 
+DIGEST = "sha256:" + "0" * 64
+
+
 @given(requests, inventories, fleets)
 def test_a_decision_conforms_and_names_everybody_else_with_a_reason(
     request: PlacementRequest, inventory: Inventory, found: list[ExecutorState]
@@ -209,10 +212,15 @@ def test_a_decision_conforms_and_names_everybody_else_with_a_reason(
     placement = place(request, inventory, found, Policy(), NOW)
     if placement.chosen is None:
         with pytest.raises(ValueError, match="nothing was chosen"):
-            placement_decision_artifact(placement, inventory, backend_intent="microvm", captured_at=NOW)
+            placement_decision_artifact(
+                placement, inventory, backend_intent="microvm", pins_digest=DIGEST, captured_at=NOW
+            )
         return
-    decision = placement_decision_artifact(placement, inventory, backend_intent=request.backend_intent, captured_at=NOW)
+    decision = placement_decision_artifact(
+        placement, inventory, backend_intent=request.backend_intent, pins_digest=DIGEST, captured_at=NOW
+    )
     assert schemas.check("placement-decision.v0.1", decision) == ()
+    assert (decision["caps"]["pinsDigest"], decision["caps"]["backend"]) == (DIGEST, placement.backend)
     assert {entry["name"] for entry in decision["rejected"]} == {c.executor for c in placement.table} - {
         placement.chosen
     }
@@ -222,7 +230,9 @@ def test_a_decision_conforms_and_names_everybody_else_with_a_reason(
 def test_a_receipt_is_about_its_decision_for_both_judges() -> None:
     inventory = fleet(*ABC)
     placement = place(REQUEST, inventory, map(state, "ab"), Policy(), NOW)
-    decision = placement_decision_artifact(placement, inventory, backend_intent="microvm", captured_at=NOW)
+    decision = placement_decision_artifact(
+        placement, inventory, backend_intent="microvm", pins_digest=DIGEST, captured_at=NOW
+    )
     receipt = placement_receipt_artifact(
         decision, bundle="sample@1.0.0", backend="microvm", lane="staging", signed_by="0" * 64, created_at=NOW
     )
