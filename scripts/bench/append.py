@@ -42,25 +42,33 @@ def _event(stream: StreamId) -> Event:
     )
 
 
+def _appends(name: str, count: int) -> list[Append]:
+    stream = StreamId("default", "Bench", "default", name)
+    return [Append(stream=stream, expected_version=version, events=(_event(stream),)) for version in range(count)]
+
+
 async def _ours(conninfo: str, count: int, producers: int) -> float:
     async with await PostgresEventStore.open(conninfo) as store:
 
-        async def produce(number: int) -> None:
-            stream = StreamId("default", "Bench", "default", f"p{number}-{uuid.uuid4().hex[:8]}")
-            for version in range(count // producers):
-                await store.append(Append(stream=stream, expected_version=version, events=(_event(stream),)))
+        async def produce(appends: list[Append]) -> None:
+            for append in appends:
+                await store.append(append)
 
+        work = [_appends(f"p{number}-{uuid.uuid4().hex[:8]}", count // producers) for number in range(producers)]
         await store.append()  # connected before the clock starts
         started = time.perf_counter()
-        await asyncio.gather(*(produce(number) for number in range(producers)))
+        await asyncio.gather(*map(produce, work))
         return count / (time.perf_counter() - started)
 
 
 def _theirs(recorder: PostgresApplicationRecorder) -> float:
     aggregate = uuid.uuid4()
+    events = [
+        LibraryEvent(originator_id=aggregate, originator_version=version, topic="bench", state=BODY.encode())
+        for version in range(1, THEIRS + 1)
+    ]
     started = time.perf_counter()
-    for version in range(1, THEIRS + 1):
-        event = LibraryEvent(originator_id=aggregate, originator_version=version, topic="bench", state=BODY.encode())
+    for event in events:
         recorder.insert_events([event])
     return THEIRS / (time.perf_counter() - started)
 
