@@ -86,7 +86,7 @@ def executor(public_key: str, executor_name: str) -> User:
     return User(
         name=f"executor {executor_name}",
         public_key=public_key,
-        publish=(f"{own}.report", f"{own}.heartbeat", f"{own}.log.*", "_INBOX.>"),
+        publish=(f"{own}.report", f"{own}.heartbeat", f"{own}.log.>", "_INBOX.>"),
         subscribe=(_inbox(public_key), f"{own}.wake", f"{own}.artifact"),
     )
 

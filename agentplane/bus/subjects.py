@@ -1,7 +1,7 @@
 """The only subject strings. Pure.
 
 Corridor:   agentplane.<tenant>.<phase>.<Kind>.<type>      (type last, it has dots)
-Executors:  agentplane-executor.<name>.{report,heartbeat,log.<run>,artifact,wake}
+Executors:  agentplane-executor.<name>.{report,heartbeat,log.<tenant>.<run>.<channel>,artifact,wake}
 Queries:    agentplane-query.<tenant>.<query>
 Alias in:   eventplane.<kind>.intent                        (Eventplane's README form)
 """
@@ -19,7 +19,7 @@ LOGS: Final = "AGENTPLANE_LOGS"  # limits, not durable: console output while and
 STREAM_SUBJECTS: Final[dict[str, tuple[str, ...]]] = {
     INTENTS: ("agentplane.*.intent.>", "eventplane.*.intent", "agentplane-executor.*.report"),
     EVENTS: ("agentplane.*.fact.>", "agentplane.*.internal.>"),
-    LOGS: ("agentplane-executor.*.log.*",),
+    LOGS: ("agentplane-executor.*.log.>",),
 }
 
 TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{1,63}")
@@ -54,9 +54,10 @@ def wake(executor: str) -> str:
     return f"agentplane-executor.{_token(executor, 'executor')}.wake"
 
 
-def log(executor: str, run: str) -> str:
-    """Live console output of one run."""
-    return f"agentplane-executor.{_token(executor, 'executor')}.log.{_token(run, 'run')}"
+def log(executor: str, tenant: str, run: str, channel: str = "console") -> str:
+    """What one run says while it goes: its `console` as raw bytes, its `events` as JSON lines."""
+    own = f"agentplane-executor.{_token(executor, 'executor')}.log"
+    return f"{own}.{_token(tenant, 'tenant')}.{_token(run, 'run')}.{_token(channel, 'channel')}"
 
 
 def artifact(executor: str) -> str:

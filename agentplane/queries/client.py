@@ -112,11 +112,11 @@ class QueryClient:
             run, after = page.run, page.next
         return tuple(rows)
 
-    async def logs(self, run: str, *, follow: bool = False) -> AsyncIterator[bytes]:
-        """Console output as it was printed; with `follow` until the run is over."""
+    async def logs(self, run: str, *, follow: bool = False, channel: str = "console") -> AsyncIterator[bytes]:
+        """What a run said, as it said it; with `follow` until the run is over. `channel`: console or events."""
         after = 0
         while True:
-            page = await self._ask(wire.RUN_LOGS, wire.RunLogs(run=run, after=after), wire.LogsPage)
+            page = await self._ask(wire.RUN_LOGS, wire.RunLogs(run=run, after=after, channel=channel), wire.LogsPage)
             for chunk in page.chunks:
                 yield chunk
             run, after = page.run, page.next

@@ -65,10 +65,11 @@ class RunGet(Wire, frozen=True, kw_only=True):
 
 
 class RunLogs(Wire, frozen=True, kw_only=True):
-    """Console output that the bus still holds, after a place in it."""
+    """What a run said, as far as the bus still holds it, after a place in it. `channel`: console or events."""
 
     run: str
     after: int = 0
+    channel: str = "console"
 
 
 class LogsPage(Wire, frozen=True, kw_only=True):

@@ -194,7 +194,8 @@ class QueryServer:
         chunks: list[bytes] = []
         after, size = wish.after, 0
         while view.executor and len(chunks) < _LOG_CHUNKS and size < wire.MAX_PAGE_BYTES // 2:
-            found = await self._bus.stored(LOGS, log_subject(view.executor, view.name), after)
+            subject = log_subject(view.executor, tenant, view.name, wish.channel)
+            found = await self._bus.stored(LOGS, subject, after)
             if found is None:
                 break
             after, chunk = found

@@ -3,7 +3,7 @@
 let
   user = nkey: publish: subscribe: { inherit nkey; permissions = { publish.allow = publish; subscribe.allow = subscribe; }; };
   executor = name: nkey: user nkey
-    (map (subject: "agentplane-executor.${name}.${subject}") [ "report" "heartbeat" "log.*" ] ++ [ "_INBOX.>" ])
+    (map (subject: "agentplane-executor.${name}.${subject}") [ "report" "heartbeat" "log.>" ] ++ [ "_INBOX.>" ])
     ([ "_INBOX.${nkey}.>" ] ++ map (subject: "agentplane-executor.${name}.${subject}") [ "wake" "artifact" ]);
 in
 [

@@ -1,4 +1,4 @@
-"""Live console output: what a guest writes, as raw bytes on `subjects.log`, at a bounded rate.
+"""What a run says while it goes, on `subjects.log`, at a bounded rate: its console as raw bytes, its events as lines.
 
 The file that the runner keeps is the truth, up to its cap; the live view may lag, and says so where it leaves
 something out. Losing a message here loses nothing that matters.
@@ -7,10 +7,12 @@ something out. Losing a message here loses nothing that matters.
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
+
+import msgspec
 
 from agentplane.bus import subjects
 from agentplane.errors import AgentplaneError
@@ -19,7 +21,7 @@ from services.executor.runstate import RunKey
 
 _LOOK_S: Final = 0.1  # a file tells nobody that it grew
 _CHUNK_BYTES: Final = 32 << 10
-_NAME: Final = "console.log"
+_FILES: Final = {"console": "console.log", "events": "events.jsonl"}  # channel -> the file that its shim writes
 
 
 class Console:
@@ -33,22 +35,39 @@ class Console:
     @asynccontextmanager
     async def following(self, key: RunKey, directory: Path, *, adopted: bool) -> AsyncIterator[None]:
         """Publish what appears in a launch's console while the block runs, and what is left when it ends."""
-        tail = _Tail(self._bus, subjects.log(self._executor, key.run), directory / _NAME, self._bytes_per_second)
-        if adopted and tail.skip_old():
-            await tail.say("the executor was restarted; earlier output is in the kept console")
+        tails = {channel: self._tail(key, directory, channel) for channel in _FILES}
+        old = [tail.skip_old() for tail in tails.values()] if adopted else []
+        if any(old):
+            await tails["console"].say("the executor was restarted; earlier output is in the kept console")
         over = asyncio.Event()
-        task = asyncio.ensure_future(tail.follow(over))
+        tasks = [asyncio.ensure_future(tail.follow(over)) for tail in tails.values()]
         try:
             yield
         finally:
             over.set()
-            await task
+            await asyncio.gather(*tasks)
+
+    def _tail(self, key: RunKey, directory: Path, channel: str) -> "_Tail":
+        subject = subjects.log(self._executor, key.tenant, key.run, channel)
+        words = _as_event if channel == "events" else _as_line
+        return _Tail(self._bus, subject, directory / _FILES[channel], self._bytes_per_second, words)
+
+
+def _as_line(words: str) -> bytes:
+    return f"\n[agentplane: {words}]\n".encode()
+
+
+def _as_event(words: str) -> bytes:
+    return msgspec.json.encode({"event": "agentplane", "data": words}) + b"\n"
 
 
 class _Tail:
-    """One console file and how much of it was published."""
+    """One file that grows, and how much of it was published."""
 
-    def __init__(self, bus: Bus, subject: str, path: Path, bytes_per_second: int) -> None:
+    def __init__(
+        self, bus: Bus, subject: str, path: Path, bytes_per_second: int, words: Callable[[str], bytes]
+    ) -> None:
+        self._words = words
         self._bus = bus
         self._subject = subject
         self._path = path
@@ -62,7 +81,7 @@ class _Tail:
 
     async def say(self, words: str) -> None:
         """A line of our own among the guest's."""
-        await self._emit(f"\n[agentplane: {words}]\n".encode())
+        await self._emit(self._words(words))
 
     async def follow(self, over: asyncio.Event) -> None:
         """Publish until it is over, at most so many bytes a second; then what is left, up to one second's worth."""
@@ -73,7 +92,7 @@ class _Tail:
                 await asyncio.wait_for(over.wait(), _LOOK_S)
         await self._publish(self._bytes_per_second)
         if (left := self._size() - self._offset) > 0:
-            await self.say(f"{left} bytes more are in the kept console")
+            await self.say(f"{left} bytes more are in the kept file")
 
     async def _publish(self, most: int) -> None:
         for data in self._new_chunks(most):

@@ -200,8 +200,8 @@ async def test_a_subscriber_sees_hints_and_facts(bus: AnyBus) -> None:
 
 async def test_console_output_is_kept_for_latecomers(bus: AnyBus) -> None:
     for run in ("a", "b", "a"):
-        await bus.emit(f"agentplane-executor.exec-1.log.{run}", run.encode())
-    subject = "agentplane-executor.exec-1.log.a"
+        await bus.emit(f"agentplane-executor.exec-1.log.default.{run}.console", run.encode())
+    subject = "agentplane-executor.exec-1.log.default.a.console"
     first = await until_up(lambda: _some(bus, subject, 0))
     second = await until_up(lambda: _some(bus, subject, first[0]))
     assert (first[1], second[1]) == (b"a", b"a")

@@ -15,7 +15,7 @@ from tests.nats_server import NatsServer, bus, nats_server  # noqa: F401 - fixtu
 PUBLISH_DENIED = [
     ("exec-1", "agentplane-executor.exec-2.report"),
     ("exec-1", "agentplane-executor.exec-2.heartbeat"),
-    ("exec-1", "agentplane-executor.exec-2.log.some-run"),
+    ("exec-1", "agentplane-executor.exec-2.log.default.some-run.console"),
     ("exec-1", "agentplane.acme.intent.Run.run.requested"),
     ("exec-1", "agentplane.acme.fact.Run.run.finished"),
     ("exec-1", "agentplane-query.acme.runs-list"),
@@ -41,7 +41,7 @@ SUBSCRIBE_DENIED = [
     ("alice", "agentplane.rival.fact.>"),
     ("alice", "agentplane.*.fact.>"),
     ("alice", "agentplane.acme.intent.>"),
-    ("alice", "agentplane-executor.*.log.*"),
+    ("alice", "agentplane-executor.*.log.>"),
     ("alice", "_INBOX.>"),
     ("alice", "agentplane-query.acme.*"),
     ("projector", "agentplane-executor.*.heartbeat"),
@@ -130,7 +130,7 @@ async def test_each_role_can_do_its_work(connect: dict[str, NatsBus]) -> None:
     await connect["alice"].publish("agentplane.acme.intent.Run.run.requested", b"i", message_id="i")
     await connect["exec-1"].publish("agentplane-executor.exec-1.report", b"r", message_id="r")
     await connect["control"].publish("agentplane.acme.fact.Run.run.created", b"f", message_id="f")
-    await connect["exec-1"].emit("agentplane-executor.exec-1.log.some-run", b"line")
+    await connect["exec-1"].emit("agentplane-executor.exec-1.log.default.some-run.console", b"line")
     await connect["control"].respond("agentplane-executor.*.heartbeat", echo)
     assert await connect["exec-1"].request("agentplane-executor.exec-1.heartbeat", b"h", timeout_s=5) == b"h"
     await connect["projector"].respond("agentplane-query.*.*", echo)
@@ -141,7 +141,9 @@ async def test_each_role_can_do_its_work(connect: dict[str, NatsBus]) -> None:
         assert (await anext(connect["control"].consume(INTENTS, "c", subject="agentplane.*.intent.>"))).data == b"i"
         found = None
         while found is None:
-            found = await connect["projector"].stored(LOGS, "agentplane-executor.exec-1.log.some-run", 0)
+            found = await connect["projector"].stored(
+                LOGS, "agentplane-executor.exec-1.log.default.some-run.console", 0
+            )
     assert found[1] == b"line"
 
 

@@ -86,5 +86,5 @@ class ControlDouble:
             self.assignments = tuple(work for work in self.assignments if work.run != report.run)
 
     async def _listen(self) -> None:
-        async for _, data in self.bus.subscribe(f"agentplane-executor.{EXECUTOR}.log.*"):
+        async for _, data in self.bus.subscribe(f"agentplane-executor.{EXECUTOR}.log.>"):
             self.console += data

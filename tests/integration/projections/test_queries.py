@@ -189,8 +189,8 @@ async def test_an_answer_waits_for_the_event_that_is_asked_for(
 
 async def test_console_output_is_read_by_run_and_ends_with_it(acme: QueryClient, bus: MemoryBus) -> None:
     for number in range(150):
-        await bus.emit(subjects.log("exec-1", "audit-1"), b"%d\n" % number)
-    await bus.emit(subjects.log("exec-1", "audit-2"), b"not this one")
+        await bus.emit(subjects.log("exec-1", "acme", "audit-1"), b"%d\n" % number)
+    await bus.emit(subjects.log("exec-1", "acme", "audit-2"), b"not this one")
     got = [chunk async for chunk in acme.logs("audit-1", follow=True)]
     assert b"".join(got) == b"".join(b"%d\n" % number for number in range(150))
 

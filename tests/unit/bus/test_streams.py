@@ -32,7 +32,7 @@ def test_every_kind_of_subject_has_its_stream() -> None:
     assert stream_of(subjects.event_subject("acme", Phase.FACT, "Run", "run.placed")) == EVENTS
     assert stream_of(subjects.event_subject("acme", Phase.INTERNAL, "Run", "run.step")) == EVENTS
     assert stream_of(subjects.report("exec-1")) == INTENTS
-    assert stream_of(subjects.log("exec-1", "run-1")) == LOGS
+    assert stream_of(subjects.log("exec-1", "default", "run-1")) == LOGS
     assert stream_of("eventplane.run.intent") == INTENTS
 
 

@@ -1,4 +1,5 @@
 import asyncio
+import json
 from pathlib import Path
 
 from agentplane.bus.memory import MemoryBus
@@ -7,12 +8,13 @@ from services.executor.console import Console
 from services.executor.runstate import RunKey
 
 KEY = RunKey("acme", "demo-1", 1)
-SUBJECT = log("exec-1", "demo-1")
+SUBJECT = log("exec-1", "acme", "demo-1")
+EVENTS = log("exec-1", "acme", "demo-1", "events")
 
 
-async def published(bus: MemoryBus) -> bytes:
+async def published(bus: MemoryBus, subject: str = SUBJECT) -> bytes:
     data, after = b"", 0
-    while (stored := await bus.stored(LOGS, SUBJECT, after)) is not None:
+    while (stored := await bus.stored(LOGS, subject, after)) is not None:
         after, chunk = stored
         data += chunk
     return data
@@ -33,6 +35,16 @@ async def test_what_a_guest_writes_is_published_while_it_runs(tmp_path: Path) ->
     assert await published(bus) == b"one\ntwo\n"
 
 
+async def test_what_a_guest_reports_is_published_as_json_lines(tmp_path: Path) -> None:
+    bus = MemoryBus()
+    (tmp_path / "events.jsonl").write_bytes(b'{"event":"booted"}\n' * 200)
+    async with Console(bus, "exec-1", 1900).following(KEY, tmp_path, adopted=False):
+        pass
+    lines = (await published(bus, EVENTS)).splitlines()
+    assert json.loads(lines[0]) == {"event": "booted"}
+    assert "bytes more" in json.loads(lines[-1])["data"]
+
+
 async def test_a_flood_is_cut_in_the_live_view_and_that_is_said(tmp_path: Path) -> None:
     bus = MemoryBus()
     (tmp_path / "console.log").write_bytes(b"x" * 10_000)
@@ -40,7 +52,7 @@ async def test_a_flood_is_cut_in_the_live_view_and_that_is_said(tmp_path: Path) 
         pass
     data = await published(bus)
     assert data.count(b"x") <= 1100
-    assert b"bytes more are in the kept console" in data
+    assert b"bytes more are in the kept file" in data
 
 
 async def test_after_a_restart_old_output_is_not_repeated_and_the_gap_is_named(tmp_path: Path) -> None:
