@@ -15,6 +15,7 @@ from agentplane.bus.subjects import event_subject, tenant_of
 from agentplane.canonical import digest_bytes
 from agentplane.controllers.decision import Decision
 from agentplane.controllers.drafts import Draft, source_of
+from agentplane.domains.resource import INTENTS as RESOURCES
 from agentplane.errors import AgentplaneError, Refused
 from agentplane.events.cloudevents import decode
 from agentplane.events.model import Event, Phase
@@ -29,8 +30,8 @@ _ALIAS: Final = "eventplane."
 _NOT_PEOPLE: Final = ("controller:", "executor:", "system:")
 
 
-def open_intent(subject: str, data: bytes, tenants: Collection[str]) -> Event:
-    """The intent in a message.
+def open_intent(subject: str, data: bytes, tenants: Collection[str], kinds: Collection[str] = ()) -> Event:
+    """The intent in a message. `kinds`: of the resources that may be wished for, besides runs.
 
     Raises:
         Refused: codes as `cloudevents.decode`, and `intent.tenant`, `intent.phase`, `intent.type`, `intent.subject`,
@@ -40,11 +41,13 @@ def open_intent(subject: str, data: bytes, tenants: Collection[str]) -> Event:
     _check_tenant(event, subject, tenants)
     if event.phase is not Phase.INTENT:
         raise Refused("an event that is no intent came as one", code="intent.phase")
-    if event.type not in TYPES or event.type_version != 1 or event.stream.kind != RUN_KIND:
+    resource = event.type in RESOURCES and event.stream.kind in kinds
+    if not (resource or (event.type in TYPES and event.stream.kind == RUN_KIND)) or event.type_version != 1:
         raise Refused("no controller knows intents of this type", code="intent.type", hint=f"known: {', '.join(TYPES)}")
     if not subject.startswith(_ALIAS) and subject != _subject(event):
         raise Refused("the subject names another tenant, kind or type than the envelope", code="intent.subject")
-    _check_name(event)
+    if not resource:
+        _check_name(event)
     if event.actor.startswith(_NOT_PEOPLE):
         raise Refused("a part of the control plane has no intents", code="intent.actor")
     return event

@@ -12,17 +12,20 @@ from msgspec.structs import replace
 from agentplane.controllers.executor_fold import apply_to_executor
 from agentplane.controllers.records import ExecutorRecord, RunKey, RunRecord
 from agentplane.controllers.run_fold import apply_to_run, slim
+from agentplane.domains.state import Resources
 from agentplane.errors import Refused
 from agentplane.events.model import StoredEvent
 from agentplane.runs import executors, facts
+from agentplane.runs.states import RunState
 
 
 class ControlState:
-    """Runs and executors as the log up to `position` has them."""
+    """Runs, executors and resources as the log up to `position` has them."""
 
     def __init__(self) -> None:
         self.position = 0  # sequence of the last event applied
         self.unreadable = 0  # events whose data did not fit their type
+        self.resources = Resources()  # of every domain
         self._runs: dict[RunKey, RunRecord] = {}
         self._live: dict[RunKey, None] = {}  # runs that have not ended, oldest first
         self._executors: dict[str, ExecutorRecord] = {}
@@ -44,7 +47,7 @@ class ControlState:
             case executors.KIND if stored.event.stream.tenant == executors.SYSTEM_TENANT:
                 self._apply_to_executor(stored)
             case _:
-                pass
+                self.resources.apply(stored)
 
     def run(self, key: RunKey) -> RunRecord | None:
         """One run; None: never heard of."""
@@ -53,6 +56,10 @@ class ControlState:
     def live_runs(self) -> Iterator[RunRecord]:
         """All runs that have not ended, oldest first."""
         return (self._runs[key] for key in tuple(self._live))
+
+    def census(self) -> Iterator[tuple[RunState, RunKey]]:
+        """The state of every run that was ever heard of."""
+        return ((record.state, key) for key, record in self._runs.items())
 
     def executor(self, name: str) -> ExecutorRecord:
         """One executor; an empty record for one that never registered."""

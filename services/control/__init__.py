@@ -9,5 +9,6 @@ control daemons may run side by side; the log's expected versions decide who was
 | intake | messages in, acknowledged only when what follows from them is stored |
 | vigil | heartbeats, who is alive, leases that run out |
 | scheduler | runs that wait for an executor |
+| resources | wishes about resources, and the controllers of every domain |
 | app | putting them together, starting and draining |
 """

@@ -19,6 +19,7 @@ from agentplane.controllers.schedule import Scheme
 from agentplane.daemon.lifecycle import Lifecycle
 from agentplane.daemon.logs import get_logger
 from agentplane.documents.edge import read_document
+from agentplane.domains.discovery import installed
 from agentplane.errors import Refused, Transient
 from agentplane.evidence.edge import load_signer, load_trusted_keys
 from agentplane.evidence.keys import CONTROL, Signer, TrustedKeys, executor_identity
@@ -31,6 +32,7 @@ from services.control.bus import ControlBus
 from services.control.config import ControlSettings
 from services.control.desks import IntentDesk, ReportDesk
 from services.control.intake import Intake
+from services.control.resources import CURSOR, Cursor, Reconciler
 from services.control.runtime import Runtime
 from services.control.scheduler import Scheduler
 from services.control.vigil import Vigil
@@ -78,7 +80,13 @@ class Identity:
 class Control:
     """All parts over one store and one bus, whichever they are."""
 
-    def __init__(self, settings: ControlSettings, identity: Identity, store: EventStore, bus: ControlBus) -> None:
+    def __init__(
+        self, settings: ControlSettings, identity: Identity, store: EventStore, bus: ControlBus, cursor: Cursor
+    ) -> None:
+        """`cursor`: where the controllers of resources are in the log."""
+        found = installed()
+        for each in found.left_out:
+            log.error("a domain cannot be used", entry_point=each.entry_point, reason=each.reason)
         patience = Patience(
             lease_seconds=settings.lease_seconds,
             start_grace_s=settings.start_grace_seconds,
@@ -100,7 +108,8 @@ class Control:
         )
         self.scheduler = Scheduler(self.runtime, self.vigil, scheme, look_again_s=settings.heartbeat_seconds)
         office = Office(policy=settings.policy, signer=identity.signer)
-        self.intents = IntentDesk(self.runtime, office, settings.tenants)
+        self.intents = IntentDesk(self.runtime, office, settings.tenants, found.registry)
+        self.reconciler = Reconciler(self.runtime, found.registry, cursor, look_again_s=settings.heartbeat_seconds)
         self.reports = ReportDesk(self.runtime, identity.trusted)
         self._intakes = [
             Intake(self.runtime, bus, tenants=settings.tenants, concurrency=settings.concurrency) for _ in range(3)
@@ -124,6 +133,7 @@ class Control:
         lifecycle.spawn(self.scheduler.run(), "scheduler")
         lifecycle.spawn(self.vigil.watch(self._tick_s), "leases")
         lifecycle.spawn(self.vigil.listen(), "heartbeats")
+        lifecycle.spawn(self.reconciler.run(), "controllers")
 
     async def drain(self) -> None:
         """Take nothing new, finish what is in hand."""
@@ -157,7 +167,10 @@ async def run(settings: ControlSettings, lifecycle: Lifecycle) -> None:
         if bus is None:
             return
         try:
-            await _serve(Control(settings, identity, store, bus), _relay(store, conninfo, bus), lifecycle)
+            cursor = OutboxCursor(conninfo, CURSOR)
+            control = Control(settings, identity, store, bus, cursor)
+            await _serve(control, _relay(store, conninfo, bus), lifecycle)
+            await cursor.close()
         finally:
             await bus.close()
 

@@ -18,6 +18,8 @@ from agentplane.controllers.run_fold import fold_run
 from agentplane.controllers.runs import Office
 from agentplane.controllers.state import ControlState
 from agentplane.daemon.logs import get_logger
+from agentplane.domains.registry import Registry
+from agentplane.domains.resource import INTENTS as RESOURCES
 from agentplane.errors import Refused
 from agentplane.events.codec import payload
 from agentplane.events.model import Event
@@ -27,6 +29,7 @@ from agentplane.intents.runs import CANCEL_REQUESTED, run_stream
 from agentplane.ports import Message
 from agentplane.runs.model import RunRequested
 from services.control.intake import TooEarly
+from services.control.resources import ResourceDesk
 from services.control.runtime import Runtime
 
 log = get_logger()
@@ -40,15 +43,22 @@ _TURN_S: Final = 0.1
 class IntentDesk:
     """Takes the wishes of people."""
 
-    def __init__(self, runtime: Runtime, office: Office, tenants: Collection[str]) -> None:
+    def __init__(
+        self, runtime: Runtime, office: Office, tenants: Collection[str], registry: Registry | None = None
+    ) -> None:
+        """`registry`: the kinds of resources that may be wished for; None: only runs."""
+        self._kinds = frozenset(registry.kinds) if registry else frozenset[str]()
+        self._resources = ResourceDesk(runtime, registry or Registry(()))
         self._runtime = runtime
         self._office = office
         self._tenants = tenants
 
     async def act(self, message: Message) -> None:
         """Store what follows from an intent."""
-        event = intents.open_intent(message.subject, message.data, self._tenants)
-        if event.type == CANCEL_REQUESTED:
+        event = intents.open_intent(message.subject, message.data, self._tenants, self._kinds)
+        if event.type in RESOURCES:
+            await self._resources.act(event, message.deliveries)
+        elif event.type == CANCEL_REQUESTED:
             await self._cancel(event, message.deliveries)
         else:
             await self._request(event)

@@ -1,0 +1,42 @@
+"""What a domain declares. Pure: declaring does nothing, the registry checks it, discovery finds it."""
+
+from dataclasses import dataclass, field
+
+from pydantic import BaseModel, ConfigDict
+from pydantic.alias_generators import to_camel
+
+from agentplane.domains.controller import Controller
+from agentplane.projections.engine import Projection
+
+
+class Spec(BaseModel):
+    """Base of specs: unknown fields are errors, values are immutable, fields are camelCase in documents.
+
+    Write numbers with a fraction as strings or in a smaller unit: events hold no floats.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, alias_generator=to_camel, validate_by_name=True, validate_by_alias=True
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """A kind of resource. `columns`: header and dotted path (`spec.tier`, `status.phase`) of what a list shows."""
+
+    name: str  # "Organization"
+    plural: str  # "organizations", as people write it on the command line
+    api_version: str  # "agentplane.io/v1alpha1"
+    spec: type[BaseModel]
+    controllers: tuple[Controller, ...] = ()
+    columns: tuple[tuple[str, str], ...] = ()
+    description: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Domain:
+    """One folder: kinds with their controllers, and read models over any facts."""
+
+    name: str
+    kinds: tuple[Kind, ...]
+    projections: tuple[Projection, ...] = field(default=())

@@ -1,0 +1,1 @@
+"""The plug-in mechanism, and what it makes of bad plug-ins."""
