@@ -1,5 +1,5 @@
 # agentplane as a package: the programs, the units (with absolute paths) and the guest kit.
-{ lib, python3Packages, nats-server, postgresql, qemu, nix }:
+{ lib, python3Packages, bubblewrap, coreutils, nats-server, nix, postgresql, qemu, util-linux }:
 python3Packages.buildPythonApplication {
   pname = "agentplane";
   version = "0.1.0";
@@ -18,11 +18,11 @@ python3Packages.buildPythonApplication {
     mkdir -p $out/share/agentplane $out/lib/systemd/system
     cp -r vm bundles fleet $out/share/agentplane/
     for unit in services/units/*; do
-      sed "s|=agentplane-|=$out/bin/agentplane-|" $unit > $out/lib/systemd/system/$(basename $unit)
+      sed "s|=agentplane-|=$out/bin/agentplane-|; s|=install |=${coreutils}/bin/install |" $unit > $out/lib/systemd/system/$(basename $unit)
     done
   '';
   makeWrapperArgs = [
-    "--suffix PATH : ${lib.makeBinPath [ nats-server postgresql qemu nix ]}"
+    "--suffix PATH : ${lib.makeBinPath [ bubblewrap nats-server nix postgresql qemu util-linux ]}"
     "--set-default AGENTPLANE_VM_KIT ${placeholder "out"}/share/agentplane/vm"
   ];
   doCheck = false; # the suite starts servers and guests: scripts/test.sh

@@ -4,7 +4,7 @@
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 venv=${AGENTPLANE_VENV:-$root/.venv}
-packages=(nix-bin qemu-system-x86 busybox-static erofs-utils cpio lz4 postgresql bubblewrap util-linux
+packages=(nix-bin qemu-system-x86 busybox-static erofs-utils cpio lz4 postgresql bubblewrap util-linux systemd
   python3.11-minimal libpython3.11-stdlib)
 
 step() { printf '\033[1m==>\033[0m %s\n' "$*" >&2; }

@@ -5,7 +5,8 @@ name:
   networking.hostName = name;
   services.agentplane.executor = {
     enable = true;
-    settings = import ./executor-settings.nix name;
+    servers = [ "nats://control.example:4222" ];
+    controlPublicKey = ./keys/control.pub;
     credentials = { "executor.key" = "/var/keys/executor.key"; "nats.nkey" = "/var/keys/nats.nkey"; };
   };
 }

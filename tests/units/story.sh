@@ -62,7 +62,7 @@ run_noop
 
 say "evidence of the run verifies"
 name=$(ap get runs -o json | python3 -c 'import json, sys; print(json.load(sys.stdin)[0]["name"])')
-ap evidence export "$name" "/root/$name" >/dev/null
+ap evidence export "$name" --to "/root/$name" >/dev/null
 ap evidence verify "/root/$name" --keys /etc/agentplane/trusted | tail -n 1
 
 say "killed -9, each unit comes back"
