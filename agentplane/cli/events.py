@@ -1,9 +1,14 @@
-"""`agentplane events list`: the log as it is."""
+"""`agentplane events`: the log as it is, what caused what, and how resources came to be what they are."""
+
+from typing import Any
 
 import click
 
-from agentplane.cli import render
-from agentplane.cli.get import ask
+from agentplane.cli import events_print, render
+from agentplane.cli.events_options import filter_options, filters, window_options
+from agentplane.cli.events_tail import export, tail
+from agentplane.cli.events_why import replay, why
+from agentplane.cli.get import ask, builtins
 
 
 @click.group()
@@ -12,36 +17,67 @@ def events() -> None:
 
 
 @events.command("list")
-@click.option("--after", default=0, show_default=True, help="Only sequence numbers greater than this.")
+@filter_options
+@window_options
+@click.option("--after", type=click.IntRange(0), help="Only sequence numbers greater than this: where a page ended.")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 1000))
-@click.option("--kind", help="Only resources of this kind, such as Run.")
-@click.option("--name", help="Only this resource.")
-@click.option("--type", "type_glob", help="Only event types that match, such as 'run.*'.")
-@click.option("-o", "--output", type=click.Choice(["table", "json", "jsonl", "yaml"]), default="table")
+@events_print.output_option
 @click.pass_context
-def list_events(  # noqa: PLR0917 - one parameter per option
-    ctx: click.Context, after: int, limit: int, kind: str | None, name: str | None, type_glob: str | None, output: str
-) -> int:
-    """List events, as a table or as CloudEvents."""
+def list_events(ctx: click.Context, /, after: int | None, limit: int, output: str, **given: Any) -> int:  # noqa: ANN401
+    """List events in order: the last ones that match, or the first after --since or --after."""
+    from agentplane.queries.protocol import EventsList
+
+    wish = filters(ctx, given)
+    newest = after is None and wish["since"] is None
+    asked = EventsList(**wish, after=after or 0, limit=limit, newest=newest)
+    found = ask(ctx, lambda client: client.events_page(asked))
+    events_print.emit(found.events, output)
+    if found.next is not None:
+        render.say(f"more: --after {found.next}")
+    elif newest and found.older and found.events:
+        render.say(f"older: --until {found.events[0].sequence - 1}")
+    return 0
+
+
+@events.command()
+@click.argument("event", metavar="ID|SEQ")
+@click.option(
+    "-o", "--output", type=click.Choice(["json", "yaml", "table", "cloudevents", "jsonl", "plain"]), default="yaml"
+)
+@click.pass_context
+def show(ctx: click.Context, event: str, output: str) -> int:
+    """Show one event, by its id or its sequence number, with all its data."""
     import orjson
 
     from agentplane.events.cloudevents import encode
 
-    found, _ = ask(
-        ctx, lambda client: client.events(after=after, limit=limit, kind=kind, name=name, type_glob=type_glob)
-    )
-    documents = [orjson.loads(encode(stored)) for stored in found]
-    if output == "jsonl":
-        for document in documents:
-            click.echo(orjson.dumps(document).decode())
-        return 0
-    rows = [
-        (int(each["sequence"]), each["recordedtime"], each["type"], f"{each['kind']}/{each['name']}", each["actor"])
-        for each in documents
-    ]
-    render.emit(
-        documents,
-        output,
-        lambda: render.table(["seq", "recorded", "type", "resource", "actor"], rows, empty="no such events"),
-    )
+    found = ask(ctx, lambda client: client.event(event))
+    if output in {"json", "yaml"}:
+        render.emit(orjson.loads(encode(found)), output, lambda: None)
+    else:
+        events_print.emit([found], output)
     return 0
+
+
+@events.command()
+@filter_options
+@window_options
+@click.option("--by", type=click.Choice(["type", "kind", "phase", "actor", "name"]), default="type", show_default=True)
+@click.option("--limit", default=1000, show_default=True, type=click.IntRange(1, 1000))
+@render.output_option
+@click.pass_context
+def stats(ctx: click.Context, /, by: str, limit: int, output: str, **given: Any) -> int:  # noqa: ANN401 - filters
+    """Count events by type, kind, phase, actor or name, the most frequent first."""
+    from agentplane.clock import rfc3339
+    from agentplane.queries.protocol import EventsStats
+
+    asked = EventsStats(**filters(ctx, given), by=by, limit=limit)
+    found = ask(ctx, lambda client: client.events_stats(asked))
+    rows = [(each.value, each.count, each.first, each.last, rfc3339(each.last_recorded_at)) for each in found]
+    headers = [by, "count", "first seq", "last seq", "last recorded"]
+    render.emit(builtins(found), output, lambda: render.table(headers, rows, empty="no such events"))
+    return 0
+
+
+for command in (tail, export, why, replay):
+    events.add_command(command)

@@ -8,9 +8,11 @@ import click
 
 from agentplane.cli import context as contexts
 from agentplane.cli import render
+from agentplane.cli.places import at_option, place
 
 if TYPE_CHECKING:
-    from agentplane.projections.run_view import RunSummary, RunView
+    from agentplane.history.places import Place
+    from agentplane.projections.run_view import RunView
     from agentplane.queries.client import QueryClient
 
 Answer = TypeVar("Answer")
@@ -41,17 +43,22 @@ def builtins(value: object) -> Any:  # noqa: ANN401 - JSON
 @click.argument("name", required=False)
 @click.option("--watch", is_flag=True, help="Print again whenever something changed.")
 @click.option("--limit", default=50, show_default=True, help="How many runs, newest first.")
+@at_option
 @render.output_option
 @click.pass_context
-def get(ctx: click.Context, kind: str, name: str | None, watch: bool, limit: int, output: str) -> int:  # noqa: PLR0917
+def get(  # noqa: PLR0917 - one parameter per option
+    ctx: click.Context, kind: str, name: str | None, watch: bool, limit: int, at: str | None, output: str
+) -> int:
     """List runs or executors, or show one. A name may be any unambiguous beginning."""
-    show = _executors if kind.startswith("executor") else _runs
+    show, then = _executors if kind.startswith("executor") else _runs, place(at)
     if not watch:
-        show(ctx, name, limit, output)
+        show(ctx, name, limit, then, output)
         return 0
+    if then is not None:
+        raise click.UsageError("the past does not change: --watch and --at exclude each other")
     before = None
     while True:
-        before = _again(before, lambda: show(ctx, name, limit, output))
+        before = _again(before, lambda: show(ctx, name, limit, None, output))
 
 
 def _again(before: str | None, show: Callable[[], None]) -> str:
@@ -68,9 +75,11 @@ def _again(before: str | None, show: Callable[[], None]) -> str:
     return now
 
 
-def _runs(ctx: click.Context, name: str | None, limit: int, output: str) -> None:
+def _runs(ctx: click.Context, name: str | None, limit: int, at: "Place | None", output: str) -> None:
     rows: Any = (
-        ask(ctx, lambda client: client.runs(limit=limit)).runs if not name else (ask(ctx, lambda c: c.run(name)),)
+        ask(ctx, lambda client: client.runs(limit=limit, at=at)).runs
+        if not name
+        else (ask(ctx, lambda client: client.run(name, at=at)),)
     )
     table = [
         (row.name, row.state.value, row.bundle, row.executor or "-", _code(row), row.message or "-") for row in rows
@@ -82,16 +91,12 @@ def _runs(ctx: click.Context, name: str | None, limit: int, output: str) -> None
     )
 
 
-def _page(ctx: click.Context, limit: int) -> "tuple[RunSummary, ...]":
-    return ask(ctx, lambda client: client.runs(limit=limit)).runs
-
-
 def _code(row: Any) -> str:  # noqa: ANN401 - RunView or RunSummary
     return "-" if row.exit_code is None else str(row.exit_code)
 
 
-def _executors(ctx: click.Context, name: str | None, limit: int, output: str) -> None:  # noqa: ARG001 - one shape
-    lines = ask(ctx, lambda client: client.executors())
+def _executors(ctx: click.Context, name: str | None, _: int, at: "Place | None", output: str) -> None:
+    lines = ask(ctx, lambda client: client.executors(at=at))
     rows = [line.executor for line in lines if name in {None, line.executor.name}]
     others = {line.executor.name: line.other_leases for line in lines}
     table = [
@@ -115,11 +120,13 @@ def _executors(ctx: click.Context, name: str | None, limit: int, output: str) ->
 @click.command()
 @click.argument("kind", type=click.Choice(["run"]))
 @click.argument("name")
+@at_option
 @render.output_option
 @click.pass_context
-def describe(ctx: click.Context, kind: str, name: str, output: str) -> int:  # noqa: ARG001 - more kinds will come
+def describe(ctx: click.Context, kind: str, name: str, at: str | None, output: str) -> int:  # noqa: ARG001 - more kinds will come
     """Everything about one run: timeline, artifacts, evidence."""
-    view = ask(ctx, lambda client: client.run(name))
+    then = place(at)
+    view = ask(ctx, lambda client: client.run(name, at=then))
     render.emit(builtins(view), output, lambda: _describe(view))
     return 0
 

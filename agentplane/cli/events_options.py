@@ -1,0 +1,61 @@
+"""The filters that every `agentplane events` command shares, and what they ask for."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from agentplane.cli.places import PLACE, place
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+_FILTERS = (
+    click.option("--type", "type", metavar="GLOB", help="Only event types that match, such as 'run.*'."),
+    click.option("--actor", metavar="GLOB", help="Only what these did, such as 'user:*'."),
+    click.option("--kind", help="Only resources of this kind, such as Run."),
+    click.option("--name", help="Only this resource."),
+    click.option("--phase", type=click.Choice(["intent", "internal", "fact"]), help="Only events of this phase."),
+    click.option("--correlation", type=click.UUID, help="Only events that belong together by this id."),
+    click.option("--tenant", help="Your own tenant; another one is denied."),
+)
+_WINDOW = (
+    click.option("--since", metavar="PLACE", help=f"From here on, this included: {PLACE}."),
+    click.option("--until", metavar="PLACE", help="Up to here, this included."),
+)
+
+
+def filter_options(command: Decorated) -> Decorated:
+    """Add `--type --actor --kind --name --phase --correlation --tenant`."""
+    for option in reversed(_FILTERS):
+        command = option(command)
+    return command
+
+
+def window_options(command: Decorated) -> Decorated:
+    """Add `--since --until`."""
+    for option in reversed(_WINDOW):
+        command = option(command)
+    return command
+
+
+def filters(ctx: click.Context, given: dict[str, Any]) -> dict[str, Any]:
+    """What the options ask for, as fields of a question. `given` loses them.
+
+    Raises:
+        Denied: code `events.tenant`: another tenant than the context's.
+        Refused: code `history.place`.
+    """
+    from agentplane.cli import context as contexts
+    from agentplane.errors import Denied
+    from agentplane.events.model import Phase
+
+    tenant, phase = given.pop("tenant"), given.pop("phase")
+    if tenant is not None:
+        own = contexts.load_context(contexts.state_dir(ctx)).tenant
+        if tenant != own:
+            raise Denied(f"you belong to tenant {own!r}, and see its events only", code="events.tenant")
+    wish = {name: given.pop(name) for name in ("type", "actor", "kind", "name", "correlation")}
+    for name in ("since", "until"):
+        if name in given:
+            wish[name] = place(given.pop(name))
+    return {**wish, "phase": None if phase is None else Phase(phase)}

@@ -1,0 +1,144 @@
+"""`agentplane events why|replay`: what led to an event and what followed, and what each event changed."""
+
+import json
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from agentplane.cli import events_print, render
+from agentplane.cli.get import ask, builtins
+from agentplane.cli.places import place
+from agentplane.errors import NotFound, Refused
+
+if TYPE_CHECKING:
+    from agentplane.events.model import StoredEvent
+    from agentplane.history.causes import Causes
+    from agentplane.history.differences import Change
+    from agentplane.history.folding import Step
+    from agentplane.queries.client import QueryClient
+
+_VALUE_CHARS = 100
+
+
+@click.command()
+@click.argument("event", metavar="ID|SEQ")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Choice(["text", "mermaid", "dot", "json"]),
+    default="text",
+    help="How to draw it.",
+)
+@click.pass_context
+def why(ctx: click.Context, event: str, output: str) -> int:
+    """Show what led to an event, back to the intent, and all that followed from it."""
+    from agentplane.history import drawing
+
+    graph = ask(ctx, _graph(event))
+    draw = {"text": drawing.text, "mermaid": drawing.mermaid, "dot": drawing.dot, "json": _json}
+    click.echo(draw[output](graph), nl=False)
+    return 0
+
+
+def _graph(which: str) -> "Callable[[QueryClient], Awaitable[Causes]]":
+    async def asked(client: "QueryClient") -> "Causes":
+        from agentplane.history.causes import causes_of, missing_cause
+        from agentplane.queries.protocol import EventsList
+
+        event = await client.event(which)
+        wish = EventsList(correlation=event.event.correlation_id, limit=1000)
+        known = [stored async for stored in client.all_events(wish)]
+        while (cause := missing_cause(event, known)) is not None:
+            try:
+                known.append(await client.event(cause))
+            except NotFound:
+                break
+        return causes_of(event, known)
+
+    return asked
+
+
+def _json(graph: "Causes") -> str:
+    nodes = []
+    for id_, stored in graph.events.items():
+        seq, recorded, phase, type_, resource, actor = events_print.row(stored)
+        cause = stored.event.causation_id
+        nodes.append(
+            {
+                "id": str(id_),
+                "sequence": int(seq),
+                "recordedAt": recorded,
+                "phase": phase,
+                "type": type_,
+                "resource": resource,
+                "actor": actor,
+                "cause": cause and str(cause),
+                "dangling": id_ in graph.dangling,
+            }
+        )
+    return json.dumps({"of": str(graph.of), "events": nodes}, indent=2) + "\n"
+
+
+@click.command()
+@click.argument("resource", metavar="KIND/NAME")
+@click.option("--until", metavar="PLACE", help="Stop here: a sequence number, a span before now or an ISO time.")
+@render.output_option
+@click.pass_context
+def replay(ctx: click.Context, resource: str, until: str | None, output: str) -> int:
+    """Fold one resource again event by event, and show what each event changed."""
+    from agentplane.history.folding import steps
+    from agentplane.projections.engine import PROJECTIONS
+    from agentplane.queries.protocol import EventsList
+
+    kind, slash, name = resource.partition("/")
+    if not (kind and slash and name):
+        raise Refused(f"{resource!r} is not KIND/NAME", code="events.resource", hint="Run/my-run-0123456789ab")
+    kind = kind[:1].upper() + kind[1:]
+    wish = EventsList(kind=kind, name=name, until=place(until), limit=1000)
+
+    async def asked(client: "QueryClient") -> "list[StoredEvent]":
+        return [stored async for stored in client.all_events(wish)]
+
+    found = list(steps(PROJECTIONS, ask(ctx, asked)))
+    if not found:
+        raise NotFound(f"no {kind} {name!r}", code="events.resource", hint="`agentplane events stats --by kind`")
+    render.emit([_step(each) for each in found], output, lambda: _tell(found))
+    return 0
+
+
+def _step(step: "Step") -> dict[str, Any]:
+    stored = step.stored
+    return {
+        "sequence": stored.sequence,
+        "id": str(stored.event.id),
+        "type": stored.event.type,
+        "actor": stored.event.actor,
+        "recordedAt": builtins(stored.recorded_at),
+        "changes": {name: builtins(changes) for name, changes in step.changes.items()},
+    }
+
+
+def _tell(found: "list[Step]") -> None:
+    for step in found:
+        click.echo(events_print.line(step.stored, "table").decode().lstrip())
+        for name, changes in step.changes.items():
+            for change in changes:
+                click.echo(f"    {name}: {_words(change)}")
+            if not changes:
+                click.echo(f"    {name}: nothing changed")
+        if not step.changes:
+            click.echo("    no projection folds it")
+
+
+def _words(change: "Change") -> str:
+    if change.op == "added":
+        return click.style(f"+ {change.path} = {_value(change.after)}", fg="green")
+    if change.op == "removed":
+        return click.style(f"- {change.path} (was {_value(change.before)})", fg="red")
+    return click.style(f"~ {change.path}: {_value(change.before)} → {_value(change.after)}", fg="yellow")
+
+
+def _value(value: Any) -> str:  # noqa: ANN401 - JSON
+    words = json.dumps(value, ensure_ascii=False)
+    return words if len(words) <= _VALUE_CHARS else f"{words[:_VALUE_CHARS]}… ({len(words)} characters)"

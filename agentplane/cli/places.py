@@ -1,0 +1,25 @@
+"""Places in the log as options of the command line."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from agentplane.history.places import Place
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+PLACE = "a sequence number, a span before now (90m, 1d) or an ISO time"
+
+
+def at_option(command: Decorated) -> Decorated:
+    """Add `--at PLACE`."""
+    return click.option("--at", metavar="PLACE", help=f"As it was there: {PLACE}.")(command)
+
+
+def place(text: str | None) -> "Place | None":
+    """A place that a person wrote. Raises Refused `history.place`."""
+    from agentplane.history.places import parse_place
+
+    return None if text is None else parse_place(text, datetime.now(UTC))
