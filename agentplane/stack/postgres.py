@@ -28,6 +28,7 @@ logging_collector = off
 HBA = """\
 # only passwords, only SCRAM; the bootstrap role may not come over TCP
 local all postgres scram-sha-256
+local replication postgres scram-sha-256
 host all postgres 127.0.0.1/32 reject
 host all all 127.0.0.1/32 scram-sha-256
 local all all scram-sha-256

@@ -35,6 +35,9 @@ VERSIONS: Final[LiteralString] = """
     ORDER BY place"""
 
 KNOWN: Final[LiteralString] = f"SELECT {_EVENT}, digest FROM log.events WHERE id = ANY(%s)"
+# for whoever reads all of it: a backup's restore
+WHOLE_LOG: Final[LiteralString] = f"SELECT {_EVENT}, digest FROM log.events ORDER BY sequence"
+DIGESTS: Final[LiteralString] = "SELECT sequence, type, digest FROM log.events ORDER BY sequence"
 INSERT: Final[LiteralString] = (
     f"INSERT INTO log.events ({_EVENT}, digest) "
     "VALUES (%b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b)"

@@ -73,8 +73,11 @@ def test_back_up_during_a_run_and_restore_elsewhere(
     files = elsewhere.layout.executor / Path(plane.sealed(ended)["outDir"]).relative_to(plane.layout.executor)
     elsewhere.call("evidence", "export", ended, "--to", tmp_path / "evidence", "--artifacts", files)
     elsewhere.call("evidence", "verify", tmp_path / "evidence", "--keys", plane.layout.trusted_keys)
-    # the guest stayed where it was: here its attempt is lost, with a statement that says so
-    assert elsewhere.until(held, "run.finished", epoch=1)["outcome"] == "lost"
+    # the guest stayed where it was: here its attempt is lost, said in a statement, and the run begins again
+    elsewhere.until(held, "run.requeued")
+    os.kill(elsewhere.sleeper(held, 2), signal.SIGTERM)
+    elsewhere.sealed(held, epoch=2)
+    elsewhere.verify(held, tmp_path / "held-evidence")
     fresh = elsewhere.submit(make_bundle(tmp_path, REPORT, name="fresh"))
     elsewhere.sealed(fresh)
     elsewhere.verify(fresh, tmp_path / "fresh-evidence")
