@@ -25,7 +25,7 @@ FIRST_FREE_FD = 100
 
 
 def measure(state_dir: Path) -> list[Line]:
-    """Interleaved rounds on a warm stack; the medians, and the median of the differences."""
+    """Interleaved rounds on a warm stack; the difference of the medians."""
     _governed(state_dir)  # builds the guest if nobody has, and tells its arguments
     launch = _last_launch(state_dir)
     rows = [(_governed(state_dir), _bare(launch), _guest_s(state_dir)) for _ in range(ROUNDS)]
@@ -35,7 +35,7 @@ def measure(state_dir: Path) -> list[Line]:
             name="one run: agentplane run --wait",
             ours=f"{ours:.2f} s",
             peer=f"{bare:.2f} s bare QEMU",
-            ratio=f"+{ours - bare:.2f} s",
+            ratio=f"{ours - bare:+.2f} s",
             goal=f"<= +{LIMIT_S} s (aim +{AIM_S})",
             met=ours - bare <= LIMIT_S,
         ),
