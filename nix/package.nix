@@ -10,16 +10,21 @@ python3Packages.buildPythonApplication {
   };
   build-system = [ python3Packages.setuptools ];
   dependencies = with python3Packages; [
-    click cryptography jsonschema-rs msgspec nats-py nkeys orjson psycopg pydantic pyyaml rfc8785 rich sdnotify structlog
-    supervisor
+    click cryptography jsonschema-rs msgspec nats-py nkeys orjson prometheus-client psycopg pydantic pyyaml rfc8785 rich
+    sdnotify structlog supervisor
   ];
   # the guest kit is evaluated by the executor, the units are enabled by the NixOS modules
   postInstall = ''
     mkdir -p $out/share/agentplane $out/lib/systemd/system
     cp -r vm bundles fleet $out/share/agentplane/
     for unit in services/units/*; do
-      sed "s|=agentplane-|=$out/bin/agentplane-|; s|=install |=${coreutils}/bin/install |" $unit > $out/lib/systemd/system/$(basename $unit)
+      sed "s|=agentplane-|=$out/bin/agentplane-|; s|=install |=${coreutils}/bin/install |; s|=rm |=${coreutils}/bin/rm |" \
+        $unit > $out/lib/systemd/system/$(basename $unit)
     done
+    # not among pip's own programs: only the unit starts it
+    printf '#!/usr/bin/env python3\nimport sys\nfrom agentplane.store.prepare import main\nsys.exit(main())\n' \
+      > $out/bin/agentplane-database
+    chmod +x $out/bin/agentplane-database
   '';
   makeWrapperArgs = [
     "--suffix PATH : ${lib.makeBinPath [ bubblewrap nats-server nix postgresql qemu util-linux ]}"

@@ -21,12 +21,19 @@ def _absolute(path: Path) -> Path:
 
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
 Seconds = Annotated[int, Field(ge=1, le=86_400)]
+Port = Annotated[int, Field(ge=1, le=65_535)]
 
 
 class Settings(BaseModel):
     """Base of all configuration: unknown fields are errors, values are immutable."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DaemonSettings(Settings):
+    """What every daemon can be told."""
+
+    metrics_port: Port | None = None  # on 127.0.0.1, for Prometheus; None: off
 
 
 class NatsSettings(Settings):

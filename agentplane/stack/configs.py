@@ -48,6 +48,7 @@ def _postgres(layout: Layout, ports: Mapping[str, int], role: str) -> Document:
 def _control(layout: Layout, ports: Mapping[str, int]) -> Document:
     return {
         "nats": _nats(layout, ports, "control"),
+        "metrics_port": ports["control-metrics"],
         "postgres": _postgres(layout, ports, roles.APPEND),
         "signing_key_file": str(layout.keys / "control.key"),
         "executor_keys_dir": str(layout.trusted_keys),
@@ -59,6 +60,7 @@ def _control(layout: Layout, ports: Mapping[str, int]) -> Document:
 def _projector(layout: Layout, ports: Mapping[str, int]) -> Document:
     return {
         "nats": _nats(layout, ports, "projector"),
+        "metrics_port": ports["projector-metrics"],
         "postgres": _postgres(layout, ports, roles.PROJECT),
         "read_postgres": _postgres(layout, ports, roles.READ),
     }
@@ -69,6 +71,7 @@ def _executor(layout: Layout, ports: Mapping[str, int], kit: Kit) -> Document:
         "name": EXECUTOR,
         "state_dir": str(layout.executor),
         "nats": _nats(layout, ports, "executor"),
+        "metrics_port": ports["executor-metrics"],
         "signing_key_file": str(layout.keys / f"{EXECUTOR}.key"),
         "control_public_key_file": str(layout.trusted_keys / "control.pub"),
         "vm_kit": str(kit.root),

@@ -7,13 +7,14 @@ from pathlib import Path
 from agentplane.errors import Broken
 
 NAMES = ("postgres", "nats", "monitor")
+METRICS = ("control-metrics", "projector-metrics", "executor-metrics")  # chosen later for a stack of an older version
 
 
 def load_ports(path: Path) -> dict[str, int] | None:
     """The stack's ports; None before the first `stack up`. Raises Broken (`stack.ports`): the file is damaged."""
     try:
         ports = json.loads(path.read_text())
-        return {name: int(ports[name]) for name in NAMES}
+        return {name: int(ports[name]) for name in (*NAMES, *(name for name in METRICS if name in ports))}
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError) as exc:
@@ -22,9 +23,11 @@ def load_ports(path: Path) -> dict[str, int] | None:
 
 def load_or_choose(path: Path) -> dict[str, int]:
     """The stack's ports, chosen and written at the first call. Raises as `load_ports`."""
-    if known := load_ports(path):
+    known = load_ports(path) or {}
+    missing = [name for name in (*NAMES, *METRICS) if name not in known]
+    if not missing:
         return known
-    ports = dict(zip(NAMES, _free(len(NAMES)), strict=True))
+    ports = {**known, **dict(zip(missing, _free(len(missing)), strict=True))}
     path.write_text(json.dumps(ports))
     return ports
 

@@ -24,6 +24,7 @@ from agentplane.errors import Refused, Transient
 from agentplane.evidence.edge import load_signer, load_trusted_keys
 from agentplane.evidence.keys import CONTROL, Signer, TrustedKeys, executor_identity
 from agentplane.fleet.inventory import inventory_of
+from agentplane.metrics.exposition import exposed
 from agentplane.ports import EventStore
 from agentplane.store.outbox import OutboxCursor
 from agentplane.store.postgres import PostgresEventStore
@@ -31,6 +32,7 @@ from agentplane.store.relay import Relay
 from services.control.bus import ControlBus
 from services.control.config import ControlSettings
 from services.control.desks import IntentDesk, ReportDesk
+from services.control.gauges import gauges
 from services.control.intake import Intake
 from services.control.resources import CURSOR, Cursor, Reconciler
 from services.control.runtime import Runtime
@@ -169,7 +171,9 @@ async def run(settings: ControlSettings, lifecycle: Lifecycle) -> None:
         try:
             cursor = OutboxCursor(conninfo, CURSOR)
             control = Control(settings, identity, store, bus, cursor)
-            await _serve(control, _relay(store, conninfo, bus), lifecycle)
+            relay = _relay(store, conninfo, bus)
+            async with exposed(settings.metrics_port, gauges(control.runtime, control.vigil, relay[0])):
+                await _serve(control, relay, lifecycle)
             await cursor.close()
         finally:
             await bus.close()

@@ -6,7 +6,7 @@ from pydantic import AfterValidator, Field, PlainValidator, ValidationError, mod
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from agentplane.bus.subjects import TOKEN
-from agentplane.daemon.config import AbsolutePath, NatsSettings, PostgresSettings, Seconds, Settings
+from agentplane.daemon.config import AbsolutePath, DaemonSettings, NatsSettings, PostgresSettings, Seconds
 from agentplane.policy import Policy, Problem, read_policy
 from agentplane.runs.executors import SYSTEM_TENANT
 
@@ -34,7 +34,7 @@ Tenant = Annotated[str, AfterValidator(_tenant)]
 PolicySettings = Annotated[Policy, PlainValidator(_policy)]
 
 
-class ControlSettings(Settings):
+class ControlSettings(DaemonSettings):
     """All of it. Paths are absolute; the files need not exist while the configuration is only checked."""
 
     nats: NatsSettings

@@ -16,6 +16,7 @@ from agentplane.bus import subjects
 from agentplane.controllers import intents
 from agentplane.daemon.logs import get_logger
 from agentplane.errors import AgentplaneError, Conflict, Refused, Transient
+from agentplane.metrics.counters import count_message
 from agentplane.ports import Bus, Message
 from services.control.runtime import Runtime
 
@@ -61,16 +62,21 @@ class Intake:
         try:
             await act(message)
         except TooEarly:
+            count_message(message.subject, "too_early")
             await message.nak(min(_delay_s(message), _LAST_TURN_DELAY_S))
         except Transient as error:
+            count_message(message.subject, "tried_again")
             log.warning("will be tried again", subject=message.subject, code=error.code, error=str(error))
             await message.nak(max(error.delay_s, _delay_s(message)))
         except Refused as refused:
+            count_message(message.subject, "rejected")
             await self._reject(message, refused)
         except Exception:
+            count_message(message.subject, "defect")
             log.exception("defect", subject=message.subject, deliveries=message.deliveries)
             await self._after_defect(message)
         else:
+            count_message(message.subject, "taken")
             await message.ack()
 
     def _done(self, task: asyncio.Task[None]) -> None:

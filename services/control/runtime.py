@@ -19,6 +19,7 @@ from agentplane.controllers.state import ControlState
 from agentplane.daemon.logs import get_logger
 from agentplane.errors import Conflict, Transient
 from agentplane.events.model import StoredEvent
+from agentplane.metrics.counters import DECISIONS, count_appended
 from agentplane.ports import Bus, EventStore
 
 log = get_logger()
@@ -57,13 +58,17 @@ class Runtime:
         for _ in range(ATTEMPTS):
             decision = decide(self.state, self.now())
             if not decision.appends:
+                DECISIONS.labels("nothing").inc()
                 return decision
             try:
                 stored = await self.store.append(*decision.appends)
             except Conflict as conflict:
+                DECISIONS.labels("overtaken").inc()
                 log.debug("lost a race", code=conflict.code, error=str(conflict))
                 await self.catch_up()
                 continue
+            DECISIONS.labels("stored").inc()
+            count_appended(tuple(each.event.type for each in stored))
             await self._take(stored)
             await self._wake(decision.wake_executors)
             return decision

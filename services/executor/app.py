@@ -19,6 +19,7 @@ from agentplane.errors import AgentplaneError, Transient
 from agentplane.evidence.edge import load_public_key, load_signer
 from agentplane.evidence.journal_file import JournalFile
 from agentplane.evidence.keys import CONTROL, Ed25519Signer, TrustedKeys, executor_identity
+from agentplane.metrics.exposition import exposed
 from agentplane.ports import Bus
 from services.executor.attempts import Attempts
 from services.executor.config import ExecutorSettings
@@ -90,7 +91,8 @@ async def run(settings: ExecutorSettings, lifecycle: Lifecycle) -> None:
             host = NixHost(settings)
             executor = assemble(opened, host, bus, lambda: host.probed)
             probing = lifecycle.spawn(_probe(host, opened.workers, executor), "probing")
-            await serve(executor, bus, lifecycle, probing)
+            async with exposed(settings.metrics_port, executor.gauges):
+                await serve(executor, bus, lifecycle, probing)
         finally:
             await bus.close()
     finally:

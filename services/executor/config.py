@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from agentplane.daemon.config import AbsolutePath, NatsSettings, Settings
+from agentplane.daemon.config import AbsolutePath, DaemonSettings, NatsSettings, Settings
 
 Mebibytes = Annotated[int, Field(ge=1, le=1 << 24)]
 Bytes = Annotated[int, Field(ge=1, le=1 << 40)]
@@ -44,7 +44,7 @@ class Caps(Settings):
     keep_runs: Annotated[int, Field(ge=0, le=1_000_000)] = 200  # finished and committed runs kept for `get`
 
 
-class ExecutorSettings(Settings):
+class ExecutorSettings(DaemonSettings):
     """All of it. Paths are absolute; the files need not exist while the configuration is only checked."""
 
     name: Annotated[str, AfterValidator(_name)]

@@ -1,12 +1,13 @@
 """The executor between its conversation with control and its attempts: what it says, and what it does when told."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import msgspec
 
 from agentplane.bus import subjects
 from agentplane.daemon.lifecycle import Lifecycle
+from agentplane.metrics.exposition import Gauge
 from agentplane.ports import Bus
 from agentplane.runs.model import Resources
 from agentplane.runs.protocol import HeartbeatReply, HeartbeatRequest
@@ -125,6 +126,17 @@ class Executor:
         """One line for people."""
         journal = f"journal {self._parts.ledger.index}, {self._committed} committed"
         return f"{self._parts.attempts.holding} runs, {journal}{', draining' if self._state.draining else ''}"
+
+    async def gauges(self) -> Iterable[Gauge]:
+        """What Prometheus is told."""
+        index = self._parts.ledger.index
+        return (
+            Gauge("journal_records", "Records in this executor's journal, forgotten ones too.", index),
+            Gauge("evidence_backlog_records", "Records that control has not committed.", index - self._committed),
+            Gauge("runs_here", "Leases in use on this host.", self._parts.attempts.holding),
+            Gauge("draining", "1: takes nothing new.", self._state.draining),
+            Gauge("disk_free_mib", "Free for runs, after the reserve.", max(0, self._total().disk_mib)),
+        )
 
     def _total(self) -> Resources:
         return total_resources(self._settings, free_disk_mib(self._state.path))

@@ -17,6 +17,7 @@ from agentplane.clock import parse_rfc3339, rfc3339
 from agentplane.daemon.logs import get_logger
 from agentplane.errors import AgentplaneError, Broken, Denied, NotFound, Refused, Transient
 from agentplane.evidence.report import started_artifact
+from agentplane.metrics.counters import count_guest
 from agentplane.placement.artifact import placement_receipt_artifact
 from agentplane.runners.plan import Ending, Plan
 from agentplane.runs.model import ArtifactFact
@@ -157,6 +158,7 @@ class Attempt:
             log.warning("guest never started, launching again", run=str(self._directory.key), reason=ending.message)
             self._save(launch=self._record.launch + 1)
         else:
+            count_guest(ending.outcome.value, ending.launched_at, ending.ended_at)
             self._ended(ending)
 
     async def _start(self, plan: Plan) -> Execution | None:

@@ -12,6 +12,7 @@ from agentplane.daemon.config import NatsSettings
 from agentplane.daemon.lifecycle import Lifecycle
 from agentplane.daemon.logs import get_logger
 from agentplane.errors import Transient
+from agentplane.metrics.exposition import exposed
 from agentplane.projections.engine import PROJECTIONS
 from agentplane.projections.status import Rebuilt, Status
 from agentplane.queries.server import Progress, QueryServer
@@ -20,6 +21,7 @@ from agentplane.store.reader import LogReader
 from agentplane.store.view_reader import ViewReader
 from agentplane.store.views import ViewStore
 from services.projector.config import ProjectorSettings
+from services.projector.gauges import gauges
 
 log = get_logger()
 
@@ -42,8 +44,9 @@ async def run(settings: ProjectorSettings, lifecycle: Lifecycle) -> None:
         if bus is None:
             return
         await QueryServer(bus, answers, LogQueries(answers), lambda name: _rebuild(views, name), progress).start()
-        lifecycle.ready("projecting and answering")
-        await lifecycle.stopping.wait()
+        async with exposed(settings.metrics_port, gauges(answers.status)):
+            lifecycle.ready("projecting and answering")
+            await lifecycle.stopping.wait()
     finally:
         if bus is not None:
             await bus.close()

@@ -4,10 +4,10 @@ from typing import Annotated
 
 from pydantic import Field
 
-from agentplane.daemon.config import NatsSettings, PostgresSettings, Settings
+from agentplane.daemon.config import DaemonSettings, NatsSettings, PostgresSettings
 
 
-class ProjectorSettings(Settings):
+class ProjectorSettings(DaemonSettings):
     """`/etc/agentplane/projector.json`."""
 
     nats: NatsSettings

@@ -1,0 +1,67 @@
+"""What is counted as it happens, by the whole process. Labels have few values, all of them ours.
+
+Counting is a few additions in memory, whether somebody scrapes or not.
+"""
+
+from datetime import datetime
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter
+
+# not the library's global registry: nobody else's numbers get in here
+REGISTRY: Final = CollectorRegistry()
+
+INTENTS: Final = Counter(
+    "agentplane_intents", "Wishes of people, by what became of the message.", ["result"], registry=REGISTRY
+)
+REPORTS: Final = Counter(
+    "agentplane_reports", "Reports of executors, by what became of the message.", ["result"], registry=REGISTRY
+)
+DECISIONS: Final = Counter(
+    "agentplane_decisions",
+    "Decisions of controllers: stored, nothing to do, or taken again because another was faster.",
+    ["result"],
+    registry=REGISTRY,
+)
+APPENDS: Final = Counter(
+    "agentplane_appended_events", "Events that this process stored, by type.", ["type"], registry=REGISTRY
+)
+PLACEMENTS: Final = Counter(
+    "agentplane_placements", "Looks at a run that waits: placed, or left waiting.", ["result"], registry=REGISTRY
+)
+HEARTBEATS: Final = Counter(
+    "agentplane_heartbeats",
+    "Heartbeats: answered by control, or sent by the executor; accepted, refused or failed.",
+    ["result"],
+    registry=REGISTRY,
+)
+GUESTS: Final = Counter("agentplane_guests", "Executions that ended here, by outcome.", ["outcome"], registry=REGISTRY)
+GUEST_SECONDS: Final = Counter(
+    "agentplane_guest_seconds", "Seconds from launch to end of the executions that ended here.", registry=REGISTRY
+)
+
+_PLACED: Final = "run.placed"
+_WAITING: Final = "run.waiting"
+
+
+def count_appended(types: tuple[str, ...]) -> None:
+    """Count events that were stored by their types."""
+    for type_ in types:
+        APPENDS.labels(type_).inc()
+        if type_ in {_PLACED, _WAITING}:
+            PLACEMENTS.labels(type_.removeprefix("run.")).inc()
+
+
+def count_message(subject: str, result: str) -> None:
+    """Count a message by its subject's kind: an executor's report, or somebody's intent."""
+    (REPORTS if subject.startswith("agentplane-executor.") else INTENTS).labels(result).inc()
+
+
+def count_guest(outcome: str, launched_at: str, ended_at: str) -> None:
+    """Count an execution that ended. Times are RFC 3339; a pair that is none counts no seconds."""
+    GUESTS.labels(outcome).inc()
+    try:
+        lasted = datetime.fromisoformat(ended_at) - datetime.fromisoformat(launched_at)
+    except ValueError:
+        return
+    GUEST_SECONDS.inc(max(0.0, lasted.total_seconds()))

@@ -1,0 +1,32 @@
+"""What the projector says of itself when Prometheus asks. Reads the checkpoints; decides nothing."""
+
+from collections.abc import Awaitable, Callable, Iterable
+
+from agentplane.errors import Transient
+from agentplane.metrics.exposition import Gauge
+from agentplane.projections.status import Status
+
+
+def gauges(status: Callable[[], Awaitable[tuple[Status, ...]]]) -> Callable[[], Awaitable[Iterable[Gauge]]]:
+    """The gauges of one projector; only `database_up` says something while the database is away."""
+
+    async def now() -> Iterable[Gauge]:
+        try:
+            found = await status()
+        except Transient:
+            return (_up(reachable=False),)
+        return (_up(reachable=True), *(gauge for each in found for gauge in _of(each)))
+
+    return now
+
+
+def _up(*, reachable: bool) -> Gauge:
+    return Gauge("database_up", "1: the database answers.", reachable)
+
+
+def _of(status: Status) -> Iterable[Gauge]:
+    labels = {"projection": status.projection}
+    yield Gauge("projection_position", "Sequence of the last event in a read model.", status.position, labels)
+    yield Gauge("projection_lag_events", "Events of the log that a read model has not seen.", status.lag, labels)
+    stopped = status.poison is not None
+    yield Gauge("projection_stopped", "1: stopped before an event that it cannot fold.", stopped, labels)

@@ -1,0 +1,55 @@
+"""Every daemon of a running stack tells Prometheus what it did."""
+
+import os
+import urllib.request
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from agentplane.stack.ports import load_ports
+from tests.stack.plane import Plane
+from tests.stack.workloads import make_bundle
+
+pytestmark = pytest.mark.stack
+
+MAX_RSS_MIB = 120
+
+
+def scraped(plane: Plane, daemon: str) -> dict[str, float]:
+    """Sums over all labels, by name."""
+    ports = load_ports(plane.layout.ports)
+    assert ports is not None
+    with urllib.request.urlopen(f"http://127.0.0.1:{ports[f'{daemon}-metrics']}/metrics", timeout=10) as answer:
+        families = text_string_to_metric_families(answer.read().decode())
+    sums: dict[str, float] = {}
+    for family in families:
+        for sample in family.samples:
+            sums[sample.name] = sums.get(sample.name, 0) + sample.value
+    return sums
+
+
+def test_a_run_is_counted_by_everybody_who_had_to_do_with_it(plane: Plane, tmp_path: Path) -> None:
+    before = {daemon: scraped(plane, daemon) for daemon in ("control", "executor")}
+    run = plane.submit(make_bundle(tmp_path, "exit 0\n", name="counted"))
+    plane.sealed(run)
+    plane.view(run, "succeeded")
+    control, executor = scraped(plane, "control"), scraped(plane, "executor")
+    for name in ("intents", "reports", "decisions", "appended_events", "placements", "heartbeats"):
+        assert control[f"agentplane_{name}_total"] > before["control"].get(f"agentplane_{name}_total", 0), name
+    for name in ("guests", "guest_seconds", "heartbeats"):
+        assert executor[f"agentplane_{name}_total"] > before["executor"].get(f"agentplane_{name}_total", 0), name
+    assert control["agentplane_runs"] == before["control"]["agentplane_runs"] + 1
+    assert executor["agentplane_journal_records"] >= before["executor"]["agentplane_journal_records"] + 6
+    projector = scraped(plane, "projector")
+    assert projector["agentplane_database_up"] == 1
+    assert projector["agentplane_projection_stopped"] == 0
+
+
+@pytest.mark.parametrize("daemon", ["control", "projector", "executor"])
+def test_a_daemon_stays_small(plane: Plane, daemon: str) -> None:
+    scraped(plane, daemon)
+    pid = plane.pid(daemon)
+    assert pid is not None
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    assert pages * os.sysconf("SC_PAGE_SIZE") < MAX_RSS_MIB * 2**20
