@@ -20,6 +20,7 @@ from agentplane.controllers.records import RunKey
 from agentplane.controllers.state import ControlState
 from agentplane.daemon.logs import get_logger
 from agentplane.errors import AgentplaneError, Refused, Transient
+from agentplane.metrics.counters import HEARTBEATS as ANSWERED
 from agentplane.runs.protocol import HeartbeatReply, HeartbeatRequest
 from services.control.bus import ControlBus
 from services.control.runtime import Runtime
@@ -76,13 +77,16 @@ class Vigil:
         try:
             request = _read(subject, data)
         except Refused as refused:
+            ANSWERED.labels("refused").inc()
             return _encode(heartbeats.refuse(refused.message, self._heartbeat_seconds))
         await self._runtime.refresh(_REFRESH_S)
         if message := self._objection(request) or self._contradiction(request):
             self._complain(request.executor, message)
+            ANSWERED.labels("refused").inc()
             return _encode(heartbeats.refuse(message, self._heartbeat_seconds))
         self._complaints.pop(request.executor, None)
         self._mark(request.executor)
+        ANSWERED.labels("accepted").inc()
         await self._take_note(request)
         return _encode(heartbeats.reply(self._runtime.state, request, self._heartbeat_seconds))
 

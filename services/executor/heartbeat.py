@@ -14,6 +14,7 @@ import msgspec
 from agentplane.bus import subjects
 from agentplane.daemon.logs import get_logger
 from agentplane.errors import AgentplaneError, Refused
+from agentplane.metrics.counters import HEARTBEATS
 from agentplane.ports import Bus
 from agentplane.runs.protocol import HeartbeatReply, HeartbeatRequest
 
@@ -66,7 +67,9 @@ class Heart:
             reply = await self._ask()
             again = self._act(reply)
         except AgentplaneError as exc:
+            HEARTBEATS.labels("failed").inc()
             return self._failed(exc)
+        HEARTBEATS.labels("accepted" if reply.accepted else "refused").inc()
         if self._failures or self.last is None or self.last.accepted != reply.accepted:
             log.info("control answers", accepted=reply.accepted, message=reply.message)
         self._failures = 0
