@@ -18,6 +18,7 @@ from agentplane.cli import context as contexts
 from agentplane.cli import events_print, render
 from agentplane.cli.events_options import filter_options, filters, window_options
 from agentplane.errors import Conflict, Refused, Transient
+from agentplane.history.places import MAX_SEQUENCE
 
 if TYPE_CHECKING:
     from agentplane.queries.client import EventsFound, QueryClient
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 _POLL_S = 0.5
 _RETRY_S = 1.0
 _PAGE = 500
-_CURSOR_BYTES = 32
+_CURSOR_BYTES = 64
 LINE_OUTPUTS = click.Choice(["table", "jsonl", "cloudevents", "plain"])
 
 
@@ -116,7 +117,7 @@ def read_cursor(path: Path) -> int | None:
         return None
     except OSError as exc:
         raise Refused(f"the cursor cannot be read: {exc.strerror}", code="events.cursor", where=str(path)) from exc
-    if not text.isdigit():
+    if not text.isdigit() or int(text) > MAX_SEQUENCE:
         raise Refused("not a cursor: it holds one sequence number", code="events.cursor", where=str(path))
     return int(text)
 

@@ -50,7 +50,7 @@ class LogQueries:
     """The log as one tenant may see it. Everything raises Transient, Denied or Broken as the reader does."""
 
     def __init__(self, reader: ViewReader, *, max_page_bytes: int = 1024 * 1024) -> None:
-        """`max_page_bytes`: data of a page; one event more than this is a page of its own."""
+        """`max_page_bytes`: data of a page; an event with more than this is a page of its own."""
         self._reader = reader
         self._max_page_bytes = max_page_bytes
 
@@ -74,9 +74,9 @@ class LogQueries:
         statement: LiteralString = (
             f"SELECT {_COLUMNS}, found FROM ("
             f"SELECT {_COLUMNS}, count(*) OVER () AS found, "
-            f"sum(octet_length(data)) OVER (ORDER BY {order}) - octet_length(data) AS before "
+            f"sum(octet_length(data)) OVER (ORDER BY {order}) AS size, row_number() OVER (ORDER BY {order}) AS place "
             f"FROM (SELECT {_COLUMNS} FROM log.events WHERE {where} ORDER BY {order} LIMIT %s) page"
-            f") sized WHERE before <= %s ORDER BY {order} LIMIT %s"
+            f") sized WHERE size <= %s OR place = 1 ORDER BY {order} LIMIT %s"
         )
         rows = await self._reader.rows(
             tenant, statement, (*values, limit + 1, self._max_page_bytes, limit), binary=True
