@@ -9,6 +9,8 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from agentplane.domains import fold as resources
+from agentplane.domains.resource import Resource
 from agentplane.errors import AgentplaneError
 from agentplane.events.model import StoredEvent
 from agentplane.projections import evidence, executors, runs
@@ -43,7 +45,8 @@ class Folded(msgspec.Struct, frozen=True, kw_only=True):
 RUNS: Final = Projection("runs", 1, RunView, runs.key, runs.apply)
 EXECUTORS: Final = Projection("executors", 1, ExecutorView, executors.key, executors.apply)
 EVIDENCE: Final = Projection("evidence", 1, EvidenceRow, evidence.key, evidence.apply)
-PROJECTIONS: Final[dict[str, Projection]] = {each.name: each for each in (RUNS, EXECUTORS, EVIDENCE)}
+RESOURCES: Final = Projection("resources", 1, Resource, resources.key, resources.apply)
+PROJECTIONS: Final[dict[str, Projection]] = {each.name: each for each in (RUNS, EXECUTORS, EVIDENCE, RESOURCES)}
 
 
 def touched(projection: Projection, events: Sequence[StoredEvent]) -> tuple[Key, ...]:

@@ -23,6 +23,7 @@ from agentplane.projections.status import Rebuilt, Status
 from agentplane.queries import protocol as wire
 from agentplane.queries.history import EventLog, HistoryAnswers
 from agentplane.queries.paging import bounded, page_limit, question
+from agentplane.queries.resources import RESOURCE_GET, RESOURCES_LIST, ResourceAnswers, ResourceViews
 from agentplane.runs.states import TERMINAL
 
 logger = logging.getLogger(__name__)
@@ -35,7 +36,7 @@ _LOG_CHUNKS: Final = 64
 Rebuild = Callable[[str | None], Awaitable[tuple[Rebuilt, ...]]]
 
 
-class Views(Protocol):
+class Views(ResourceViews, Protocol):
     """What the service reads; agentplane.store.view_reader.ViewReader."""
 
     async def runs(
@@ -110,6 +111,7 @@ class QueryServer:
         self, bus: QueryBus, views: Views, log: EventLog, rebuild: Rebuild, progress: Progress | None = None
     ) -> None:
         self._history = history = HistoryAnswers(log)
+        resources = ResourceAnswers(views)
         self._progress = progress or Progress()
         self._bus = bus
         self._views = views
@@ -123,6 +125,8 @@ class QueryServer:
             wire.EVENTS_GET: history.events_get,
             wire.EVENTS_STATS: history.events_stats,
             wire.EVIDENCE_GET: self._evidence_get,
+            RESOURCES_LIST: resources.page,
+            RESOURCE_GET: resources.one,
             wire.PROJECTIONS_STATUS: self._projections_status,
             wire.PROJECTIONS_REBUILD: self._projections_rebuild,
         }

@@ -15,7 +15,7 @@ from agentplane.projections.engine import Folded, Key, Projection, fold, touched
 from agentplane.store import sql
 from agentplane.store import view_tables as tables
 from agentplane.store.connection import Row
-from agentplane.store.view_tables import TABLES
+from agentplane.store.view_tables import table_of
 
 log = structlog.get_logger(__name__)
 
@@ -85,7 +85,7 @@ async def read(connection: AsyncConnection[Row], after: int, limit: int) -> Even
 
 async def prepare(connection: AsyncConnection[Row], projection: Projection) -> None:
     """Make a projection's table unless this version's is there; let a stopped one try once more."""
-    table = TABLES[projection.name]
+    table = table_of(projection.name)
     found = await (await connection.execute(CHECKPOINT, [projection.name])).fetchone()
     if found is not None and found[0] == projection.version:
         await connection.execute(
@@ -112,7 +112,7 @@ async def set_checkpoint(connection: AsyncConnection[Row], name: str, version: i
 async def _fold(
     connection: AsyncConnection[Row], projection: Projection, suffix: LiteralString, events: Events, position: int
 ) -> Folded:
-    table = TABLES[projection.name]
+    table = table_of(projection.name)
     views = await _load(connection, projection, suffix, touched(projection, events))
     folded = fold(projection, views, events, position)
     if folded.changed:
@@ -127,7 +127,7 @@ async def _load(
 ) -> dict[Key, Any]:
     if not keys:
         return {}
-    table = TABLES[projection.name]
+    table = table_of(projection.name)
     columns = [list(column) for column in zip(*keys, strict=True)]
     found = await connection.execute(tables.select(table, suffix), columns)
     return {

@@ -13,7 +13,7 @@ from agentplane.projections.status import Rebuilt
 from agentplane.store import view_tables as tables
 from agentplane.store.connection import Row
 from agentplane.store.projecting import CHECKPOINT, set_checkpoint, step
-from agentplane.store.view_tables import REBUILD_SUFFIX, TABLES
+from agentplane.store.view_tables import REBUILD_SUFFIX, table_of
 
 
 async def rebuild(connection: AsyncConnection[Row], projection: Projection, batch: int) -> Rebuilt:
@@ -32,7 +32,7 @@ async def rebuild(connection: AsyncConnection[Row], projection: Projection, batc
 
 
 async def _begin(connection: AsyncConnection[Row], projection: Projection) -> None:
-    table = TABLES[projection.name]
+    table = table_of(projection.name)
     async with connection.transaction():
         await connection.execute("DROP TABLE IF EXISTS views." + table.name + REBUILD_SUFFIX)
         for statement in tables.create(table, REBUILD_SUFFIX):
@@ -47,7 +47,7 @@ async def _live(connection: AsyncConnection[Row], projection: Projection) -> int
 
 
 async def _compare_and_switch(connection: AsyncConnection[Row], projection: Projection, batch: int) -> Rebuilt:
-    table = TABLES[projection.name]
+    table = table_of(projection.name)
     await connection.execute(CHECKPOINT, [projection.name])  # the live one rests from here to the commit
     position = await _live(connection, projection)
     await _finish(connection, projection, batch, position)

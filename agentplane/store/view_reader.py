@@ -11,6 +11,7 @@ from typing import Any, LiteralString
 import msgspec
 from psycopg import AsyncConnection
 
+from agentplane.domains.resource import Resource
 from agentplane.projections.evidence import EvidenceRow
 from agentplane.projections.executors import ExecutorView
 from agentplane.projections.run_view import RunSummary, RunView
@@ -71,6 +72,29 @@ class ViewReader:
             (tenant, run, f"{after:019d}", limit),
         )
         return tuple(msgspec.json.decode(row[0], type=EvidenceRow) for row in rows)
+
+    async def resources(
+        self, tenant: str, *, kind: str, namespace: str | None, after: str, limit: int
+    ) -> tuple[Resource, ...]:
+        """Resources of a kind that exist, in order of namespace and name. `after`: `<namespace>/<name>`."""
+        namespace_after, _, name_after = after.partition("/")
+        rows = await self.rows(
+            tenant,
+            "SELECT document FROM views.resources WHERE tenant = %s AND kind = %s AND present "
+            "AND (%s::text IS NULL OR namespace = %s) AND (namespace, name) > (%s, %s) "
+            "ORDER BY namespace, name LIMIT %s",
+            (tenant, kind, namespace, namespace, namespace_after, name_after, limit),
+        )
+        return tuple(msgspec.json.decode(row[0], type=Resource) for row in rows)
+
+    async def resource(self, tenant: str, kind: str, namespace: str, name: str) -> Resource | None:
+        """One resource, also one that was deleted."""
+        rows = await self.rows(
+            tenant,
+            "SELECT document FROM views.resources WHERE tenant = %s AND kind = %s AND namespace = %s AND name = %s",
+            (tenant, kind, namespace, name),
+        )
+        return msgspec.json.decode(rows[0][0], type=Resource) if rows else None
 
     async def position(self, projection: str) -> int:
         """How far a projection is."""

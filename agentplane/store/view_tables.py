@@ -4,11 +4,13 @@ The projector owns and makes them: they are worth nothing but the time to fold t
 the tenant that its transaction names (`agentplane.tenant`), by row-level security; executors belong to all.
 """
 
+import re
 from collections.abc import Callable
 from typing import Any, Final, LiteralString, NamedTuple
 
 import msgspec
 
+from agentplane.domains.resource import Resource
 from agentplane.projections.engine import Key
 from agentplane.projections.evidence import EvidenceRow
 from agentplane.projections.run_view import RunView, summary_of
@@ -40,6 +42,22 @@ def _run_row(view: RunView) -> tuple[object, ...]:
 def _evidence_row(view: EvidenceRow) -> tuple[object, ...]:
     return (view.tenant, view.run, f"{view.sequence:019d}", view.kind, msgspec.json.encode(view))
 
+
+def _resource_row(view: Resource) -> tuple[object, ...]:
+    return (view.tenant, view.kind, view.namespace, view.name, view.exists, msgspec.json.encode(view))
+
+
+def _plugin_row(view: Any) -> tuple[object, ...]:  # noqa: ANN401 - a domain's own struct
+    return (view.tenant, view.kind, view.namespace, view.name, msgspec.json.encode(view))
+
+
+_RESOURCE_KEY: Final[tuple[LiteralString, ...]] = ("tenant", "kind", "namespace", "name")
+_RESOURCE_COLUMNS: Final[tuple[tuple[LiteralString, LiteralString], ...]] = (
+    ("tenant", _TEXT),
+    ("kind", _TEXT),
+    ("namespace", _TEXT),
+    ("name", _TEXT),
+)
 
 TABLES: Final[dict[str, Table]] = {
     "runs": Table(
@@ -80,7 +98,15 @@ TABLES: Final[dict[str, Table]] = {
         row=_evidence_row,
         visible=_OWN,
     ),
+    "resources": Table(
+        name="resources",
+        key=_RESOURCE_KEY,
+        columns=(*_RESOURCE_COLUMNS, ("present", "boolean NOT NULL"), ("document", "bytea NOT NULL")),
+        row=_resource_row,
+        visible=_OWN,
+    ),
 }
+_VIEWS: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 CHECKPOINTS: Final[LiteralString] = """
     CREATE TABLE IF NOT EXISTS views.checkpoints (
@@ -93,6 +119,27 @@ CHECKPOINTS: Final[LiteralString] = """
         rebuilt_at      timestamptz,
         updated_at      timestamptz NOT NULL DEFAULT now()
     )"""
+
+
+def table_of(projection: str) -> Table:
+    """Where a projection's views stand: a table of ours, or the one shape that domains' own projections have.
+
+    Such views have the fields tenant, kind, namespace and name, which are their key in this order.
+
+    Raises:
+        ValueError: the name would change the statements that it is put into.
+    """
+    if projection in TABLES:
+        return TABLES[projection]
+    if not _VIEWS.fullmatch(projection) or projection == "checkpoints":
+        raise ValueError(f"{projection!r} cannot name a table of views")
+    return Table(
+        name=projection,
+        key=_RESOURCE_KEY,
+        columns=(*_RESOURCE_COLUMNS, ("document", "bytea NOT NULL")),
+        row=_plugin_row,
+        visible=_OWN,
+    )
 
 
 def create(table: Table, suffix: LiteralString = "") -> tuple[LiteralString, ...]:

@@ -34,7 +34,13 @@ def tables(database: Database) -> dict[str, list[tuple[object, ...]]]:
     """Every row of every read model, in key order."""
     with psycopg.connect(database.conninfo(PROJECT)) as connection:
         found = {}
-        for name, order in (("runs", "tenant, name"), ("executors", "name"), ("evidence", "tenant, run, place")):
+        orders = {
+            "runs": "tenant, name",
+            "executors": "name",
+            "evidence": "tenant, run, place",
+            "resources": "tenant, kind, namespace, name",
+        }
+        for name, order in orders.items():
             query = sql.SQL("SELECT * FROM views.{} ORDER BY {}").format(sql.Identifier(name), sql.SQL(order))
             found[name] = connection.execute(query).fetchall()
         return found

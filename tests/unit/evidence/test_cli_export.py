@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from agentplane.bus.memory import MemoryBus
 from agentplane.cli.evidence import _all_of, _artifacts_of, _opened, _signature
+from agentplane.domains.resource import Resource
 from agentplane.errors import NotFound, Refused
 from agentplane.events.codec import data_of
 from agentplane.events.model import Event, Phase, StoredEvent, StreamId
@@ -78,6 +79,14 @@ class MemoryViews:
 
     async def run(self, tenant: str, name: str) -> RunView | None:
         return self.view
+
+    async def resources(
+        self, tenant: str, *, kind: str, namespace: str | None, after: str, limit: int
+    ) -> tuple[Resource, ...]:
+        return ()
+
+    async def resource(self, tenant: str, kind: str, namespace: str, name: str) -> Resource | None:
+        return None
 
     async def evidence(self, tenant: str, run: str, after: int, limit: int) -> tuple[EvidenceRow, ...]:
         return tuple([each for each in self.rows if each.sequence > after][:limit])
