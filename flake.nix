@@ -44,9 +44,8 @@
         modules = [ self.nixosModules.default (./fleet/hosts + "/${host}.nix") ];
       });
 
-      checks = eachSystem (pkgs: {
-        inherit (self.packages.${pkgs.system}) agentplane;
-      });
+      checks = eachSystem (pkgs: { inherit (self.packages.${pkgs.system}) agentplane; }
+        // import ./nix/checks { inherit pkgs; inherit (self.packages.${pkgs.system}) agentplane; modules = self.nixosModules.default; });
 
       devShells = eachSystem (pkgs: { default = import ./nix/shell.nix { inherit pkgs; }; });
       formatter = eachSystem (pkgs: pkgs.nixfmt);

@@ -22,7 +22,7 @@ python3Packages.buildPythonApplication {
         $unit > $out/lib/systemd/system/$(basename $unit)
     done
     # not among pip's own programs: only the unit starts it
-    printf '#!/usr/bin/env python3\nimport sys\nfrom agentplane.store.prepare import main\nsys.exit(main())\n' \
+    printf '#!/usr/bin/env python3\nimport sys\nfrom agentplane.store.initialise import main\nsys.exit(main())\n' \
       > $out/bin/agentplane-database
     chmod +x $out/bin/agentplane-database
   '';

@@ -2,8 +2,8 @@
 # Installs agentplane on a Debian host: packages by apt, the program by pip into /opt/agentplane, the very units of
 # services/units. Repeatable; also the way to upgrade. As root.
 #   install-debian.sh install     files only: what a package would bring (works in a chroot, needs no running systemd)
-#   install-debian.sh provision   keys, users, passwords, database and configuration in /etc/agentplane, for one host that
-#                                 is control host and executor; what exists is kept
+#   install-debian.sh provision   keys, users, passwords and configuration in /etc/agentplane, for one host that is
+#                                 control host and executor; what exists is kept
 #   install-debian.sh             both, then starts everything
 # AGENTPLANE_WHEELS=DIR installs from wheels in that directory, without an index.
 set -euo pipefail
@@ -11,7 +11,7 @@ source_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 prefix=/opt/agentplane
 packages=(nix-bin qemu-system-x86 busybox-static erofs-utils cpio lz4 postgresql bubblewrap util-linux
   python3-venv python3.11-minimal libpython3.11-stdlib systemd systemd-sysv dbus)
-units=(agentplane-bus agentplane-control agentplane-projector agentplane-executor)
+units=(agentplane-bus agentplane-database agentplane-control agentplane-projector agentplane-executor)
 
 step() { printf '==> %s\n' "$*" >&2; }
 die() {
@@ -34,10 +34,10 @@ install_program() {
   step "the program in $prefix"
   [ -x "$prefix/bin/python3" ] || python3 -m venv "$prefix"
   if [ -n "${AGENTPLANE_WHEELS:-}" ]; then
-    "$prefix/bin/pip" install -q --disable-pip-version-check --no-index --find-links "$AGENTPLANE_WHEELS" 'agentplane[stack]'
-    # the same version number may be another build of the checkout
+    # first the program, by force: the same version number may be another build; then what that build needs
     "$prefix/bin/pip" install -q --disable-pip-version-check --no-index --find-links "$AGENTPLANE_WHEELS" \
       --force-reinstall --no-deps agentplane
+    "$prefix/bin/pip" install -q --disable-pip-version-check --no-index --find-links "$AGENTPLANE_WHEELS" 'agentplane[stack]'
   else
     "$prefix/bin/pip" install -q --disable-pip-version-check "$source_root[stack]"
   fi
@@ -48,8 +48,12 @@ install_program() {
   done
   install -m 0644 "$source_root/scripts/debian/provision.py" "$prefix/share/agentplane/provision.py"
   install -m 0755 "${BASH_SOURCE[0]}" "$prefix/share/agentplane/install-debian.sh"  # provisioning needs no checkout
+  # not among pip's own programs: only the unit starts it
+  printf '#!%s\nimport sys\nfrom agentplane.store.initialise import main\nsys.exit(main())\n' "$prefix/bin/python3" \
+    >"$prefix/bin/agentplane-database"
+  chmod 0755 "$prefix/bin/agentplane-database"
   local name
-  for name in agentplane agentplane-control agentplane-projector agentplane-executor; do
+  for name in agentplane agentplane-database agentplane-control agentplane-projector agentplane-executor; do
     ln -sf "$prefix/bin/$name" "/usr/local/bin/$name"
   done
 }
@@ -69,8 +73,7 @@ fetch_kernel() {
 }
 
 provision() {
-  step "keys, users, the database and configuration in /etc/agentplane"
-  systemctl start postgresql
+  step "keys, users, passwords and configuration in /etc/agentplane"
   "$prefix/bin/python3" "$prefix/share/agentplane/provision.py" /etc/agentplane
 }
 

@@ -3,7 +3,15 @@
   imports = [ ./common.nix ];
   networking.hostName = "control";
   services.agentplane = {
-    database.enable = true;
+    database = {
+      enable = true;
+      credentials = {
+        "owner.pgpass" = "/var/keys/owner.pgpass";
+        "append.pgpass" = "/var/keys/append.pgpass";
+        "project.pgpass" = "/var/keys/project.pgpass";
+        "read.pgpass" = "/var/keys/read.pgpass";
+      };
+    };
     bus = {
       enable = true;
       settings.authorization.users = import ./nats-users.nix;

@@ -1,15 +1,12 @@
-"""Makes what the units of a Debian host need: keys, users, passwords, the database, configuration. Repeatable.
+"""Makes what the units of a Debian host need: keys, users, passwords, configuration. Repeatable.
 
 Started by scripts/install-debian.sh with the installed Python. Secrets are files of mode 0600 in DIRECTORY/keys, made
-once; they reach the database's user on standard input, and nobody else.
+once; systemd hands them to the units. The database itself is prepared by agentplane-database.service.
 """
 
 import argparse
-import asyncio
-import json
 import secrets
 import shutil
-import subprocess
 import sys
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -21,11 +18,11 @@ from agentplane.errors import AgentplaneError, Conflict
 from agentplane.evidence.edge import generate_key_pair
 from agentplane.stack.inventory import local_inventory
 from agentplane.stack.provision import write_json
-from agentplane.store import migrate, roles
+from agentplane.store import roles
+from agentplane.store.initialise import FILES
 
 DATABASE, PORT, TENANT = "agentplane", 5432, "default"
 SHARE = Path(sys.prefix) / "share" / "agentplane"
-SHORT = {roles.APPEND: "append", roles.PROJECT: "project", roles.READ: "read", roles.OWNER: "owner"}
 
 
 def main() -> int:
@@ -33,13 +30,9 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("directory", type=Path, nargs="?", default=Path("/etc/agentplane"))
     parser.add_argument("--executor", default="exec-local", help="the name of this host's executor")
-    parser.add_argument("--database", action="store_true", help="(internal) passwords on stdin, as user postgres")
     options = parser.parse_args()
     try:
-        if options.database:
-            asyncio.run(_roles(json.load(sys.stdin)))
-        else:
-            provision(options.directory, options.executor)
+        provision(options.directory, options.executor)
     except AgentplaneError as error:
         print(f"provision: {error.code}: {error}", file=sys.stderr)
         return error.exit_status
@@ -56,7 +49,8 @@ def provision(directory: Path, executor: str) -> None:
             generate_key_pair(keys, name)
         shutil.copyfile(keys / f"{name}.pub", trusted / public)
     _write(directory / "nats-server.conf", _bus(keys, executor))
-    _database(keys)
+    for role, name in FILES.items():
+        _password_file(keys / name, role)
     for name, document in _documents(executor).items():
         write_json(directory / f"{name}.json", document)
         # read by units that run as users of their own; holds no secret
@@ -79,23 +73,9 @@ def _bus(keys: Path, executor: str) -> str:
     return accounts.render(accounts.ServerConfig(port=4222, store_dir="/var/lib/agentplane-bus"), users)
 
 
-def _database(keys: Path) -> None:
-    """Roles, database and schema on the local server. Raises Broken."""
-    passwords = {role: _password(keys / f"{SHORT[role]}.pgpass", role) for role in roles.ROLES}
-    argv = ["runuser", "-u", "postgres", "--", sys.executable, __file__, "--database"]
-    subprocess.run(argv, input=json.dumps(passwords), text=True, check=True, cwd="/")
-    asyncio.run(migrate.migrate(f"{_conninfo(roles.OWNER)} passfile={keys / 'owner.pgpass'}"))
-
-
-async def _roles(passwords: dict[str, str]) -> None:
-    admin = f"host=/var/run/postgresql port={PORT} dbname=postgres user=postgres"
-    await roles.bootstrap(admin, database=DATABASE, passwords=passwords)
-
-
-def _password(path: Path, role: str) -> str:
+def _password_file(path: Path, role: str) -> None:
     if not path.exists():
         _write(path, f"*:*:*:{role}:{secrets.token_hex(24)}\n")
-    return path.read_text().strip().rsplit(":", 1)[1]
 
 
 def _write(path: Path, text: str) -> None:
@@ -147,7 +127,7 @@ def _nats(daemon: str) -> dict[str, Any]:
 
 
 def _postgres(daemon: str, role: str) -> dict[str, Any]:
-    return {"conninfo": _conninfo(role), "passfile": f"/run/agentplane-{daemon}/{SHORT[role]}.pgpass"}
+    return {"conninfo": _conninfo(role), "passfile": f"/run/agentplane-{daemon}/{FILES[role]}"}
 
 
 if __name__ == "__main__":

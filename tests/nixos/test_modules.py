@@ -116,6 +116,11 @@ def test_a_control_host_without_keys_and_inventory_hears_of_both(evaluate: Evalu
         assert any(word in message for message in messages), (word, messages)
 
 
+def test_a_database_without_passwords_is_refused(evaluate: Evaluate) -> None:
+    (message,) = evaluate("{ services.agentplane.database.enable = true; }")["refused"]
+    assert "owner.pgpass append.pgpass project.pgpass read.pgpass" in message
+
+
 def test_a_bus_that_lets_everybody_in_is_refused(evaluate: Evaluate) -> None:
     (message,) = evaluate("{ services.agentplane.bus.enable = true; }")["refused"]
     assert "authorization" in message

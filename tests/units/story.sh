@@ -32,7 +32,11 @@ long_bundle() {
   sed -i 's/"name": "noop"/"name": "patient"/' /root/bundles/noop/bundle.json
   printf '#!/bin/sh\nsleep %s\necho patient\n' "$1" >/root/bundles/noop/smoke.sh
 }
-qemu() { pgrep -x qemu-system-x86 || true; }
+# The guest's QEMU; an executor that probes its host starts others for a moment, as itself.
+qemu() {
+  local pid
+  for pid in $(pgrep -x qemu-system-x86); do [ "$(uid_of "$pid" 2>/dev/null || echo 0)" = 0 ] || echo "$pid"; done
+}
 
 say "a unit without its credentials does not start, and says what is missing"
 install -d /etc/agentplane
@@ -51,11 +55,16 @@ for file in /etc/agentplane/keys/*; do
 done
 
 say "everything starts"
-systemctl start agentplane-bus "${units[@]}"
+systemctl start agentplane-bus agentplane-database "${units[@]}"
 for unit in "${units[@]}" agentplane-bus; do [ "$(show "$unit" SubState)" = running ] || wrong "$unit does not run"; done
 for unit in agentplane-control agentplane-projector agentplane-bus; do
   [ "$(uid_of "$(show "$unit" MainPID)")" != 0 ] || wrong "$unit runs as root"
 done
+
+[ "$(show agentplane-database Result)" = success ] || wrong "the database was not prepared"
+[ -z "$(find /run/agentplane-database -type f)" ] || wrong "passwords are left in /run"
+systemctl restart agentplane-database
+journalctl -u agentplane-database --no-pager | tail -n 3 | grep -q 'migrated: nothing' || wrong "preparing is not repeatable"
 
 say "a bundle runs through, its guest as nobody in particular"
 run_noop
