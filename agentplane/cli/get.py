@@ -39,7 +39,7 @@ def builtins(value: object) -> Any:  # noqa: ANN401 - JSON
 
 
 @click.command()
-@click.argument("kind", type=click.Choice(["runs", "run", "executors", "executor"]))
+@click.argument("kind")
 @click.argument("name", required=False)
 @click.option("--watch", is_flag=True, help="Print again whenever something changed.")
 @click.option("--limit", default=50, show_default=True, help="How many runs, newest first.")
@@ -49,8 +49,11 @@ def builtins(value: object) -> Any:  # noqa: ANN401 - JSON
 def get(  # noqa: PLR0917 - one parameter per option
     ctx: click.Context, kind: str, name: str | None, watch: bool, limit: int, at: str | None, output: str
 ) -> int:
-    """List runs or executors, or show one. A name may be any unambiguous beginning."""
-    show, then = _executors if kind.startswith("executor") else _runs, place(at)
+    """List runs, executors or resources of any KIND (see `agentplane kinds`), or show one.
+
+    A run's name may be any unambiguous beginning.
+    """
+    show, then = _shower(kind), place(at)
     if not watch:
         show(ctx, name, limit, then, output)
         return 0
@@ -59,6 +62,25 @@ def get(  # noqa: PLR0917 - one parameter per option
     before = None
     while True:
         before = _again(before, lambda: show(ctx, name, limit, None, output))
+
+
+def _shower(kind: str) -> "Callable[[click.Context, str | None, int, Place | None, str], None]":
+    known = {"run": _runs, "runs": _runs, "executor": _executors, "executors": _executors}
+    if kind in known:
+        return known[kind]
+
+    def show(ctx: click.Context, name: str | None, limit: int, then: "Place | None", output: str) -> None:
+        from agentplane.cli.resources import show_kind
+
+        _only_now(then)
+        show_kind(ctx, kind, name, limit, output)
+
+    return show
+
+
+def _only_now(then: "Place | None") -> None:
+    if then is not None:
+        raise click.UsageError("--at shows runs and executors; a resource's past is in `agentplane events replay`")
 
 
 def _again(before: str | None, show: Callable[[], None]) -> str:
@@ -118,14 +140,20 @@ def _executors(ctx: click.Context, name: str | None, _: int, at: "Place | None",
 
 
 @click.command()
-@click.argument("kind", type=click.Choice(["run"]))
+@click.argument("kind")
 @click.argument("name")
 @at_option
 @render.output_option
 @click.pass_context
-def describe(ctx: click.Context, kind: str, name: str, at: str | None, output: str) -> int:  # noqa: ARG001 - more kinds will come
-    """Everything about one run: timeline, artifacts, evidence."""
+def describe(ctx: click.Context, kind: str, name: str, at: str | None, output: str) -> int:
+    """Everything about one run (timeline, artifacts, evidence) or one resource (spec, status, controllers)."""
     then = place(at)
+    if kind not in {"run", "runs"}:
+        from agentplane.cli.resources import describe_kind
+
+        _only_now(then)
+        describe_kind(ctx, kind, name, output)
+        return 0
     view = ask(ctx, lambda client: client.run(name, at=then))
     render.emit(builtins(view), output, lambda: _describe(view))
     return 0

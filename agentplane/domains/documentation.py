@@ -1,4 +1,4 @@
-"""What a kind's documents look like, from its model alone: JSON Schema for editors, fields in words for people. Pure."""
+"""What a kind's documents look like, from its model alone: JSON Schema for editors, fields in words. Pure."""
 
 from typing import Any, Final
 

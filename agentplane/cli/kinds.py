@@ -1,0 +1,35 @@
+"""`agentplane kinds`: what can be applied here."""
+
+import click
+
+from agentplane.cli import render
+
+
+@click.command()
+@render.output_option
+def kinds(output: str) -> int:
+    """List all kinds of resources, by the domain that declares them."""
+    from agentplane.domains.discovery import installed
+
+    found = installed()
+    rows = [
+        {
+            "kind": kind.name,
+            "plural": kind.plural,
+            "apiVersion": kind.api_version,
+            "domain": domain.name,
+            "controllers": [f"{each.NAME}@{each.VERSION}" for each in kind.controllers],
+            "description": kind.description,
+        }
+        for domain in found.registry.domains
+        for kind in domain.kinds
+    ]
+
+    def people() -> None:
+        lines = [(row["kind"], row["apiVersion"], row["domain"], row["description"]) for row in rows]
+        render.table(["kind", "apiVersion", "domain", "what it is"], lines, empty="no domain is installed")
+
+    render.emit(rows, output, people)
+    for each in found.left_out:
+        render.say(f"left out: {each.entry_point}: {each.reason}", style="yellow")
+    return 0
