@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "stack": ("agentplane.cli.stack:stack", "A whole agentplane on this machine, without systemd."),
     "backup": ("agentplane.cli.backup:backup", "Copy a running stack: database, journal, public keys, inventory."),
     "restore": ("agentplane.cli.backup:restore", "Make a stack of a backup, verified before it says so."),
+    "support-bundle": ("agentplane.cli.support:support_bundle", "What a helper needs to know, without any secret."),
     "doctor": ("agentplane.cli.doctor:doctor", "Check this machine, and say how to repair it."),
 }
 

@@ -76,7 +76,7 @@ def test_back_up_during_a_run_and_restore_elsewhere(
     # the guest stayed where it was: here its attempt is lost, said in a statement, and the run begins again
     elsewhere.until(held, "run.requeued")
     os.kill(elsewhere.sleeper(held, 2), signal.SIGTERM)
-    elsewhere.sealed(held, epoch=2)
+    assert elsewhere.sealed(held)["epoch"] == 2
     elsewhere.verify(held, tmp_path / "held-evidence")
     fresh = elsewhere.submit(make_bundle(tmp_path, REPORT, name="fresh"))
     elsewhere.sealed(fresh)

@@ -3,12 +3,13 @@
 import os
 import urllib.request
 from pathlib import Path
+from urllib.error import URLError
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from agentplane.stack.ports import load_ports
-from tests.stack.plane import Plane
+from tests.stack.plane import Plane, awaited
 from tests.stack.workloads import make_bundle
 
 pytestmark = pytest.mark.stack
@@ -20,10 +21,18 @@ def scraped(plane: Plane, daemon: str) -> dict[str, float]:
     """Sums over all labels, by name."""
     ports = load_ports(plane.layout.ports)
     assert ports is not None
-    with urllib.request.urlopen(f"http://127.0.0.1:{ports[f'{daemon}-metrics']}/metrics", timeout=10) as answer:
-        families = text_string_to_metric_families(answer.read().decode())
+    address = f"http://127.0.0.1:{ports[f'{daemon}-metrics']}/metrics"
+
+    def ask() -> str | None:
+        try:
+            with urllib.request.urlopen(address, timeout=10) as answer:
+                text: str = answer.read().decode()
+                return text
+        except URLError:
+            return None  # another test has just killed it
+
     sums: dict[str, float] = {}
-    for family in families:
+    for family in text_string_to_metric_families(awaited(ask, f"the metrics of {daemon}")):
         for sample in family.samples:
             sums[sample.name] = sums.get(sample.name, 0) + sample.value
     return sums

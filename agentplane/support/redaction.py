@@ -1,0 +1,92 @@
+"""Taking secrets out of text, twice: by what they look like, and by what they are.
+
+The host's own secrets are read, so that each of their values, plain or encoded, is replaced wherever it stands; a last
+look refuses to hand out anything that still has one. Pure but for `known_secrets`.
+"""
+
+import base64
+import json
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+from agentplane.errors import Broken
+from agentplane.events.secrets import ANY_SHAPE, is_secret_name
+
+MASK: Final = "[redacted]"
+MIN_SECRET_CHARS: Final = 6  # shorter ones stand in any text by chance
+_PEM: Final = re.compile(
+    r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY[ A-Z]*-----|\Z)", re.DOTALL
+)
+_PATTERNS: Final = ("keys/*.key", "nkeys/*", "secrets/**/*")
+_PASSFILES: Final = "passfiles/*"
+
+
+def known_secrets(state_dir: Path) -> frozenset[str]:
+    """Every secret value below a state directory in all the forms that text may have it in.
+
+    Raises:
+        Broken: `support.unreadable`: a secret that cannot be read cannot be looked for.
+    """
+    values: set[str] = set()
+    try:
+        for pattern in _PATTERNS:
+            for path in state_dir.glob(pattern):
+                if path.is_file():
+                    values |= _values(path.read_bytes())
+        for path in state_dir.glob(_PASSFILES):
+            values |= {line.rsplit(":", 1)[-1] for line in path.read_text().splitlines()}
+    except OSError as exc:
+        raise Broken(
+            f"cannot be read, so its value cannot be kept out: {exc.strerror}",
+            code="support.unreadable",
+            where=str(exc.filename),
+            hint="run this as the owner of the state directory",
+        ) from exc
+    return frozenset(form for value in values for form in _forms(value) if len(form) >= MIN_SECRET_CHARS)
+
+
+def _values(data: bytes) -> set[str]:
+    text = data.decode("utf-8", "replace")
+    lines = {line.strip() for line in text.splitlines() if not line.startswith("-----")}
+    return {text.strip(), *lines, *({data.hex(), base64.b64encode(data).decode()} if data else ())}
+
+
+def _forms(value: str) -> Iterator[str]:
+    raw = value.encode("utf-8", "replace")
+    yield value
+    yield json.dumps(value)[1:-1]
+    yield json.dumps(value, ensure_ascii=False)[1:-1]
+    yield quote(value, safe="")
+    yield raw.hex()
+    for encode in (base64.b64encode, base64.urlsafe_b64encode, base64.b32encode):
+        yield encode(raw).decode().rstrip("=")
+
+
+def redact_text(text: str, known: Iterable[str]) -> str:
+    """Text without known secrets and without what looks like one."""
+    for secret in sorted(known, key=len, reverse=True):
+        text = text.replace(secret, MASK)
+    return ANY_SHAPE.sub(MASK, _PEM.sub(MASK, text))
+
+
+def redact_json(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    """A JSON value whose fields with a secret's name are masked; names of files that hold one stay."""
+    if isinstance(value, dict):
+        return {key: _field(key, item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [redact_json(item) for item in value]
+    return value
+
+
+def _field(key: str, item: Any) -> Any:  # noqa: ANN401 - any JSON value
+    return MASK if isinstance(item, str) and item and is_secret_name(key) else redact_json(item)
+
+
+def require_clean(name: str, data: bytes, known: Iterable[str]) -> None:
+    """Raises Broken (`support.secret`), naming the file and not the value: redaction failed, nothing is handed out."""
+    text = data.decode("utf-8", "replace")
+    if any(secret in text for secret in known):
+        raise Broken("a secret of this host is still in it", code="support.secret", where=name, hint="report this bug")

@@ -1,0 +1,155 @@
+"""No secret of a host leaves it in a support bundle, however it got into a log or a configuration."""
+
+import base64
+import gzip
+import json
+import tarfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agentplane.errors import Broken, Conflict, NotFound
+from agentplane.evidence.edge import generate_key_pair
+from agentplane.stack.layout import Layout
+from agentplane.stack.postgres import write_passfile
+from agentplane.support.archive import make
+from agentplane.support.redaction import MASK, known_secrets, redact_json, redact_text, require_clean
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+PASSWORD = "4f1d0c9a7b5e3f2d1c0b9a8f7e6d5c4b3a291807f6e5d4c3"
+SEED = "SUAPBLTYPCNBV2E4ZQEGQDXX5RQ6VZJVB3GHAVXYMCTEYBHY5ZZYQ2XYZA"
+BUNDLE_SECRET = 'correct horse "battery" staple/ü'
+UNKNOWN_TOKEN = "ghp_" + "a1B2" * 9  # not in any file of ours: recognised by its shape
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    """A state directory of a stack that is down, with secrets, and everywhere traces of them."""
+    found = Layout(tmp_path / "state")
+    for path in (found.keys, found.nkeys, found.passfiles, found.secrets / "user", found.config, found.logs):
+        path.mkdir(parents=True)
+    generate_key_pair(found.keys, "control")
+    (found.nkeys / "control.nkey").write_text(SEED + "\n")
+    write_passfile(found.passfiles / "agentplane_read", 5432, "agentplane_read", PASSWORD)
+    (found.secrets / "user" / "TOKEN").write_text(BUNDLE_SECRET)
+    pem = (found.keys / "control.key").read_text()
+    encoded = base64.b64encode(BUNDLE_SECRET.encode()).decode()
+    (found.logs / "control.log").write_text(
+        "\n".join(
+            [
+                f"connected with password={PASSWORD}",
+                json.dumps({"seed": SEED, "secret": BUNDLE_SECRET, "key": pem}),
+                f"postgresql://agentplane_append:{PASSWORD}@127.0.0.1/agentplane",
+                f"curl -H 'Authorization: token {UNKNOWN_TOKEN}'",
+                f"encoded {encoded} {PASSWORD.encode().hex()}",
+                pem,
+                f"raw {BUNDLE_SECRET}",
+                "an ordinary line",
+            ]
+        )
+    )
+    (found.config / "control.json").write_text(
+        json.dumps(
+            {
+                "postgres": {"conninfo": f"host=127.0.0.1 password={PASSWORD}", "passfile": "/run/pass"},
+                "api_token": "hunter2",
+                "signing_key_file": "/run/control.key",
+            }
+        )
+    )
+    (found.config / "broken.json").write_text("{" + SEED)
+    return found
+
+
+def planted(layout: Layout) -> set[str]:
+    pem = (layout.keys / "control.key").read_text()
+    body = {line for line in pem.splitlines() if not line.startswith("-----")}
+    words = {PASSWORD, SEED, BUNDLE_SECRET, UNKNOWN_TOKEN, "hunter2", *body}
+    encoded = {PASSWORD.encode().hex(), base64.b64encode(BUNDLE_SECRET.encode()).decode()}
+    return words | encoded | {json.dumps(BUNDLE_SECRET)[1:-1]}
+
+
+def unpacked(path: Path) -> dict[str, str]:
+    with tarfile.open(path) as tar:
+        return {name: file.read().decode() for name in tar.getnames() if (file := tar.extractfile(name))}
+
+
+def test_no_planted_secret_is_in_it(layout: Layout, tmp_path: Path) -> None:
+    make(layout, tmp_path / "bundle.tar.gz", now=NOW)
+    found = unpacked(tmp_path / "bundle.tar.gz")
+    raw = gzip.decompress((tmp_path / "bundle.tar.gz").read_bytes()).decode("utf-8", "replace")
+    for secret in planted(layout):
+        assert secret in (layout.logs / "control.log").read_text() + (layout.config / "control.json").read_text()
+        assert secret not in raw
+        assert not any(secret in text for text in found.values())
+    log = found["agentplane-support/log/control.log"]
+    assert "an ordinary line" in log
+    assert MASK in log
+    config = json.loads(found["agentplane-support/config/control.json"])
+    assert config["signing_key_file"] == "/run/control.key"
+    assert config["api_token"] == MASK
+
+
+def test_a_stack_that_is_down_still_answers_for_what_it_can(layout: Layout, tmp_path: Path) -> None:
+    files = make(layout, tmp_path / "bundle.tar.gz", now=NOW)
+    found = unpacked(tmp_path / "bundle.tar.gz")
+    assert {f"agentplane-support/{name}" for name in files} == set(found)
+    assert json.loads(found["agentplane-support/projections.json"])["error"]["code"] == "support.no-stack"
+    assert json.loads(found["agentplane-support/doctor.json"])["checks"]
+    assert json.loads(found["agentplane-support/versions.json"])["packages"]["msgspec"]
+    assert json.loads(found["agentplane-support/stack-status.json"]) == []
+
+
+def test_it_is_for_its_owner_and_replaces_nothing(layout: Layout, tmp_path: Path) -> None:
+    target = tmp_path / "bundle.tar.gz"
+    make(layout, target, now=NOW)
+    assert target.stat().st_mode & 0o777 == 0o600
+    with pytest.raises(Conflict):
+        make(layout, target, now=NOW)
+    with pytest.raises(NotFound):
+        make(Layout(tmp_path / "nowhere"), tmp_path / "other", now=NOW)
+
+
+def test_a_secret_that_slips_through_stops_everything(
+    layout: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agentplane.support.archive.redact_text", lambda text, _: text)
+    with pytest.raises(Broken) as caught:
+        make(layout, tmp_path / "bundle.tar.gz", now=NOW)
+    assert caught.value.code == "support.secret"
+    assert PASSWORD not in str(caught.value)
+    assert list(tmp_path.glob("bundle*")) == []
+
+
+@given(
+    secret=st.text(st.characters(codec="utf-8"), min_size=6, max_size=80),
+    before=st.text(max_size=40),
+    after=st.text(max_size=40),
+)
+def test_a_known_value_never_survives(secret: str, before: str, after: str) -> None:
+    cleaned = redact_text(f"{before}{secret}{after}", {secret})
+    try:
+        require_clean("text", cleaned.encode("utf-8", "replace"), {secret})
+    except Broken:  # what was around it and the mask spelled it anew: nothing is handed out
+        assert set(secret) & set(MASK)
+    else:
+        assert secret not in cleaned
+
+
+def test_every_secret_file_is_known(layout: Layout) -> None:
+    known = known_secrets(layout.root)
+    assert {PASSWORD, SEED, BUNDLE_SECRET} <= known
+    assert not any(len(each) < 6 for each in known)
+
+
+def test_names_of_secrets_and_of_files_stay() -> None:
+    value = {"nkey_seed_file": "/a", "db_password": "x", "list": [{"token": "t", "tokens": 3}], "secret": ""}
+    assert redact_json(value) == {
+        "nkey_seed_file": "/a",
+        "db_password": MASK,
+        "list": [{"token": MASK, "tokens": 3}],
+        "secret": "",
+    }
