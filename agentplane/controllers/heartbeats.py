@@ -18,6 +18,8 @@ from agentplane.controllers.state import ControlState
 from agentplane.runs import executors
 from agentplane.runs.executors import ExecutorRecovered, ExecutorRegistered, ExecutorReported, executor_stream
 from agentplane.runs.protocol import (
+    MAX_REASON,
+    MAX_REPLY_BYTES,
     ActiveRun,
     Assignment,
     Cancellation,
@@ -100,11 +102,35 @@ def reply(state: ControlState, request: HeartbeatRequest, heartbeat_seconds: int
     return HeartbeatReply(
         accepted=True,
         message="",
-        assignments=tuple(_assignment(run) for run in held if run.cancel is None),
+        assignments=_that_fit(_untold_first([run for run in held if run.cancel is None], request.active)),
         cancellations=(*_cancelled(held), *_fenced(request.active, held)),
         committed_index=executor.journal_index,
         heartbeat_seconds=heartbeat_seconds,
+        leases=tuple(_active(run) for run in held if run.cancel is None),
     )
+
+
+def _untold_first(held: list[RunRecord], active: Collection[ActiveRun]) -> list[RunRecord]:
+    """Those that the executor does not have yet before those that it has, older ones before younger ones."""
+    told = set(active)
+    return sorted(held, key=lambda run: (_active(run) in told, run.sequence))
+
+
+def _that_fit(runs: list[RunRecord]) -> tuple[Assignment, ...]:
+    """The first assignments that fit an answer, one in any case; the next heartbeat's answer has the next ones."""
+    fitting: list[Assignment] = []
+    size = 0
+    for run in runs:
+        assignment = _assignment(run)
+        size += len(msgspec.json.encode(assignment))
+        if fitting and size > MAX_REPLY_BYTES:
+            break
+        fitting.append(assignment)
+    return tuple(fitting)
+
+
+def _active(run: RunRecord) -> ActiveRun:
+    return ActiveRun(run=run.key.name, tenant=run.key.tenant, epoch=run.epoch)
 
 
 def _differ(known: ExecutorFacts | None, said: ExecutorFacts) -> bool:
@@ -135,7 +161,7 @@ def _assignment(run: RunRecord) -> Assignment:
 
 def _cancelled(held: Collection[RunRecord]) -> tuple[Cancellation, ...]:
     return tuple(
-        Cancellation(run=run.key.name, tenant=run.key.tenant, epoch=run.epoch, reason=run.cancel.reason)
+        Cancellation(run=run.key.name, tenant=run.key.tenant, epoch=run.epoch, reason=run.cancel.reason[:MAX_REASON])
         for run in held
         if run.cancel is not None
     )

@@ -3,15 +3,19 @@
 Level-triggered: every heartbeat's answer says all that the executor should be doing.
 
 executor -> control   HeartbeatRequest (request-reply, `subjects.heartbeat`)
-control  -> executor  HeartbeatReply: all current assignments, cancellations, and how much of the journal is committed
+control  -> executor  HeartbeatReply: all leases, their assignments, cancellations, how much of the journal is committed
 executor -> control   one DSSE envelope per journal record (JetStream, `subjects.report`), kept until committed
 
 Losing any of these costs time, never truth: the next heartbeat repeats it.
 """
 
-from typing import Any
+from typing import Any, Final
 
 from agentplane.runs.model import Expected, GuestPin, Pins, Wire
+
+# Well below the bus's max_payload (agentplane.bus.accounts). One assignment is always below it: its parts are events.
+MAX_REPLY_BYTES: Final = 2 << 20
+MAX_REASON: Final = 500  # characters of a cancellation's reason; the whole one is in the log
 
 
 class Acceleration(Wire, frozen=True, kw_only=True):
@@ -88,7 +92,8 @@ class HeartbeatReply(Wire, frozen=True, kw_only=True):
 
     accepted: bool
     message: str  # why not accepted: unknown executor, wrong key, disabled
-    assignments: tuple[Assignment, ...]
+    assignments: tuple[Assignment, ...]  # of the leases, those that are not running there first; as many as fit
     cancellations: tuple[Cancellation, ...]
     committed_index: int  # journal records up to here are committed in PostgreSQL
     heartbeat_seconds: int
+    leases: tuple[ActiveRun, ...] = ()  # all that it holds, whether or not the assignment fits this answer

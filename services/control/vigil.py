@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from agentplane.bus import subjects
-from agentplane.controllers import heartbeats, leases
+from agentplane.controllers import cancels, heartbeats, leases
 from agentplane.controllers.decision import NOTHING, Decision
 from agentplane.controllers.heartbeats import Standing
 from agentplane.controllers.leases import Patience
@@ -146,6 +146,14 @@ class Vigil:
 
         async with self._runtime.turns[request.executor]:
             await self._settle(decide, f"heartbeat of {request.executor}")
+        for key in cancels.untaken(self._runtime.state, request):
+            await self._settle(self._end_untaken(key, request), f"cancelled run {key.name}")
+
+    def _end_untaken(self, key: RunKey, request: HeartbeatRequest) -> Callable[[ControlState, datetime], Decision]:
+        def decide(state: ControlState, now: datetime) -> Decision:
+            return cancels.end_untaken(state, key, request, now)
+
+        return decide
 
     async def _settle(self, decide: Callable[[ControlState, datetime], Decision], what: str) -> None:
         try:

@@ -12,7 +12,20 @@ from agentplane.daemon.logs import get_logger
 from agentplane.errors import AgentplaneError, Conflict
 from agentplane.runs.protocol import ActiveRun, Assignment, HeartbeatReply
 from services.executor.lifecycle import Attempt
-from services.executor.reconcile import Action, Cancel, Decline, Forget, Resume, Room, Start, key_of, missed, reconcile
+from services.executor.reconcile import (
+    Action,
+    Cancel,
+    Decline,
+    Forget,
+    Resume,
+    Room,
+    Start,
+    key_of,
+    missed,
+    more_to_come,
+    named,
+    reconcile,
+)
 from services.executor.runstate import HOLDING, LocalRun, RunKey, RunRecord, Stage
 from services.executor.statedir import StateDirectory
 from services.executor.surroundings import Surroundings
@@ -72,11 +85,14 @@ class Attempts:
         absent = missed(self.local(), reply) if reply is not None else frozenset()
         self._missed = {key: self._missed.get(key, 0) + 1 for key in absent}
         if reply is not None and reply.accepted:
-            for key in {key_of(assignment) for assignment in reply.assignments} & self._attempts.keys():
+            for key in named(reply) & self._attempts.keys():
                 self._attempts[key].confirm()
+        before = len(self._attempts)
         for action in reconcile(self.local(), reply, room):
             self._do(action)
-        return bool(absent)
+        # Only what was taken makes room in the next answer; a full host asks at its usual pace.
+        continues = len(self._attempts) > before and reply is not None and more_to_come(self.local(), reply)
+        return bool(absent) or continues
 
     async def pause(self) -> None:
         """Leave the guests to their shims: the next process adopts them."""

@@ -16,7 +16,7 @@ from agentplane.daemon.logs import get_logger
 from agentplane.errors import AgentplaneError, Refused
 from agentplane.metrics.counters import HEARTBEATS
 from agentplane.ports import Bus
-from agentplane.runs.protocol import HeartbeatReply, HeartbeatRequest
+from agentplane.runs.protocol import MAX_REPLY_BYTES, HeartbeatReply, HeartbeatRequest
 
 log = get_logger()
 
@@ -24,7 +24,6 @@ ANSWER_TIMEOUT_S: Final = 5.0
 _FIRST_RETRY_S: Final = 0.5
 _LAST_RETRY_S: Final = 5.0
 _SOON_S: Final = 1.0
-_MAX_REPLY_BYTES: Final = 4 << 20
 
 
 class Heart:
@@ -79,7 +78,7 @@ class Heart:
     async def _ask(self) -> HeartbeatReply:
         request = msgspec.json.encode(self._request())
         data = await self._bus.request(subjects.heartbeat(self._executor), request, timeout_s=ANSWER_TIMEOUT_S)
-        if len(data) > _MAX_REPLY_BYTES:
+        if len(data) > 2 * MAX_REPLY_BYTES:  # the bound is on assignments; leases and cancellations are small
             raise Refused(f"an answer of {len(data)} bytes", code="heartbeat.reply")
         try:
             return msgspec.json.decode(data, type=HeartbeatReply)

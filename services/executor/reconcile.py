@@ -75,8 +75,20 @@ def missed(local: Sequence[LocalRun], reply: HeartbeatReply) -> frozenset[RunKey
     """Which attempts that hold a lease an accepting answer did not name, or calls fenced."""
     if not reply.accepted:
         return frozenset()
-    named = {key_of(assignment) for assignment in reply.assignments}
-    return frozenset(run.key for run in local if run.stage in HOLDING and run.key not in named)
+    leases = named(reply)
+    return frozenset(run.key for run in local if run.stage in HOLDING and run.key not in leases)
+
+
+def named(reply: HeartbeatReply) -> frozenset[RunKey]:
+    """All leases that an answer names, also those whose assignments did not fit it."""
+    leases = (RunKey(lease.tenant, lease.run, lease.epoch) for lease in reply.leases)
+    return frozenset((*leases, *map(key_of, reply.assignments)))
+
+
+def more_to_come(local: Sequence[LocalRun], reply: HeartbeatReply) -> bool:
+    """Whether control leases us runs that we neither have nor have been told of: the next answer has room for them."""
+    told = {run.key for run in local} | {key_of(assignment) for assignment in reply.assignments}
+    return reply.accepted and not named(reply) <= told
 
 
 def reconcile(local: Sequence[LocalRun], reply: HeartbeatReply | None, room: Room) -> tuple[Action, ...]:
@@ -99,10 +111,9 @@ def _cancel_reason(run: LocalRun, reply: HeartbeatReply) -> str | None:
         certain = not cancellation.reason.startswith(FENCED) or run.missed >= MISSED_ANSWERS
         if same_run and cancellation.epoch >= run.key.epoch and certain:
             return cancellation.reason
-    for assignment in reply.assignments:
-        same_run = (assignment.tenant, assignment.run) == (run.key.tenant, run.key.run)
-        if same_run and assignment.epoch > run.key.epoch:
-            return f"fenced: epoch {assignment.epoch} has replaced epoch {run.key.epoch}"
+    for lease in sorted(named(reply)):
+        if (lease.tenant, lease.run) == (run.key.tenant, run.key.run) and lease.epoch > run.key.epoch:
+            return f"fenced: epoch {lease.epoch} has replaced epoch {run.key.epoch}"
     if run.missed >= MISSED_ANSWERS:
         return "fenced: control no longer names this lease"
     return None

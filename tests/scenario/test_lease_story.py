@@ -1,8 +1,9 @@
 """Leases that run out, executors that fall silent and come back."""
 
+import pytest
 from msgspec.structs import replace
 
-from agentplane.controllers import leases
+from agentplane.controllers import heartbeats, leases
 from agentplane.controllers.decision import NOTHING, Decision
 from agentplane.runs.protocol import ActiveRun
 from agentplane.runs.states import Outcome, RunState
@@ -230,3 +231,20 @@ class TestHeartbeats:
         assert "ends at 0" in lost_journal(replace(executor.heartbeat(), journal_index=0), world.executor())
         other = replace(executor.heartbeat(), journal_digest="sha256:" + "0" * 64)
         assert "not the one" in lost_journal(other, world.executor())
+
+
+def test_assignments_are_bounded_by_bytes_and_every_lease_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    world.beat()
+    names = [world.request(number) for number in (1, 2, 3)]
+    for name in names:
+        world.place(name)
+    monkeypatch.setattr(heartbeats, "MAX_REPLY_BYTES", 1)
+    told: list[str] = []
+    while len(told) < len(names):
+        reply = world.beat()
+        assert [lease.run for lease in reply.leases] == names
+        assert len(reply.assignments) == 1
+        told.append(reply.assignments[0].run)
+        world.executors["exec-1"].active = reply.leases[: len(told)]
+    assert told == names

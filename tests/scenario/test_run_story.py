@@ -8,6 +8,7 @@ from agentplane.controllers.decision import NOTHING, TOO_EARLY
 from agentplane.errors import Conflict, Refused
 from agentplane.evidence.dsse import envelope_bytes
 from agentplane.evidence.record import open_record
+from agentplane.runs.protocol import ActiveRun
 from agentplane.runs.states import Outcome, RunState
 from tests.scenario.world import FACTS, World, bundle_document, wish
 
@@ -240,9 +241,26 @@ class TestCancellation:
         assert world.take(world.cancel(name)) == ("run.cancel-requested", "run.superseded")
         assert world.run(name).state is RunState.SUPERSEDED
 
+    def test_a_run_that_its_executor_has_not_taken_ends_with_the_next_heartbeat(self) -> None:
+        world = World()
+        told = world.leased()
+        world.take(world.cancel(told.run))
+        reply = world.beat()
+        assert (reply.assignments, reply.leases) == ((), ())
+        assert world.types(told.run)[-2:] == ["run.cancel-requested", "run.superseded"]
+        assert world.run(told.run).state == "superseded"
+        assert world.executor().leases == ()
+        assert [each.event.data["reason"] for each in world.log.events if each.event.type == "executor.released"] == [
+            "cancelled"
+        ]
+        before = len(world.log.events)
+        world.beat()
+        assert len(world.log.events) == before
+
     def test_a_held_run_ends_by_its_executors_word(self) -> None:
         world = World()
         told = world.leased()
+        world.executors["exec-1"].active = (ActiveRun(run=told.run, tenant=told.tenant, epoch=told.epoch),)
         decision = world.cancel(told.run)
         assert decision.wake_executors == ("exec-1",)
         world.take(decision)

@@ -331,6 +331,8 @@ class World:
         assert heartbeats.objection(request, standing) == ""
         self.heard[name] = self.now
         self.take(heartbeats.decide(self.state.executor(name), request, self.now))
+        for key in cancels.untaken(self.state, request):
+            self.take(cancels.end_untaken(self.state, key, request, self.now))
         return heartbeats.reply(self.state, request, 5)
 
     def decide_report(self, data: bytes, name: str = "exec-1") -> Decision:
