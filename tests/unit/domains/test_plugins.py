@@ -1,0 +1,143 @@
+"""Domains of other people: found by their entry point, and left out when they are broken."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+
+from agentplane.cli.prompting import complete
+from agentplane.domains.discovery import GROUP, collect
+from agentplane.domains.documentation import explain, json_schema
+from agentplane.domains.model import Domain, Kind
+from agentplane.domains.organization import DOMAIN as ORGANIZATION
+from agentplane.domains.registry import Registry
+from agentplane.errors import NotFound, Refused
+from agentplane.schemas import registry as artifacts
+from tests.domains import LAMPS, REGISTRY, Lamp
+
+DOCS = Path(__file__).parents[3] / "docs"
+KIND = ORGANIZATION.kinds[0]
+
+
+def installed_example(where: Path) -> dict[str, str]:
+    """The example of docs/domains.md as an installed distribution; the environment that sees it."""
+    text = (DOCS / "domains.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    (announced,) = re.findall(r"\n(tickets = .*)\n", text)
+    (where / "ticket_domain.py").write_text(code)
+    info = where / "ticket_domain-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: ticket-domain\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[{GROUP}]\n{announced.replace(chr(34), '')}\n")
+    return {**os.environ, "PYTHONPATH": str(where)}
+
+
+def agentplane(*arguments: str, env: dict[str, str]) -> str:
+    argv = [sys.executable, "-m", "agentplane.cli.main", *arguments]
+    return subprocess.run(argv, env=env, check=True, capture_output=True, text=True, timeout=60).stdout
+
+
+def test_the_worked_example_is_found_by_its_entry_point(tmp_path: Path) -> None:
+    env = installed_example(tmp_path)
+    kinds = json.loads(agentplane("kinds", "-o", "json", env=env))
+    assert [each["kind"] for each in kinds] == ["Organization", "Ticket"]
+    assert json.loads(agentplane("schema", "Ticket.title", "-o", "json", env=env))["type"] == "string"
+    play = """
+import json, uuid
+from datetime import UTC, datetime
+from agentplane.domains.discovery import installed
+from agentplane.domains.simulation import simulate
+from agentplane.domains.specs import read_wish
+from agentplane.intents.resources import request_apply
+registry, now = installed().registry, datetime(2026, 3, 1, tzinfo=UTC)
+def play(spec):
+    wish = read_wish(registry, {"kind": "Ticket", "metadata": {"name": "t1"}, "spec": spec},
+                     tenant="acme", kind=None, origin="doc")
+    intent = request_apply(uuid.uuid4(), stream=wish.stream, api_version=wish.request.api_version,
+                           spec=wish.request.spec, actor="user:a", now=now)
+    played = simulate(registry, None, intent, now)
+    return [played.after.status["phase"], [event.type for step in played.steps for event in step.events][-1]]
+print(json.dumps([play({"title": "paint it"}), play({"title": "paint it", "owner": "ada"})]))
+"""
+    run = subprocess.run([sys.executable, "-c", play], env=env, check=True, capture_output=True, text=True, timeout=60)
+    assert json.loads(run.stdout) == [["Waiting", "resource.status-changed"], ["Assigned", "ticket.assigned"]]
+
+
+def test_a_broken_domain_is_left_out_and_named() -> None:
+    points = (
+        EntryPoint("a-missing", "no_such_module:DOMAIN", GROUP),
+        EntryPoint("b-other", "tests.domains:NOW", GROUP),
+        EntryPoint("c-again", "agentplane.domains.organization:DOMAIN", GROUP),
+        EntryPoint("d-good", "tests.domains:LAMPS", GROUP),
+    )
+    found = collect(points)
+    assert list(found.registry.kinds) == ["Organization", "Lamp"]
+    assert [each.entry_point.partition(":")[0] for each in found.left_out] == [
+        "no_such_module",
+        "tests.domains",
+        "agentplane.domains.organization",
+    ]
+    assert "domain.invalid" in found.left_out[2].reason
+
+
+@pytest.mark.parametrize(
+    ("name", "plural", "api_version"),
+    [
+        ("Run", "sprints", "x.example/v1"),
+        ("Shade", "runs", "x.example/v1"),
+        ("shade", "shades", "x.example/v1"),
+        ("Shade", "shades", "v1"),
+        ("Lamp", "shades", "x.example/v1"),
+    ],
+)
+def test_names_that_are_taken_or_unfit_are_refused(name: str, plural: str, api_version: str) -> None:
+    kind = Kind(name=name, plural=plural, api_version=api_version, spec=Lamp)
+    with pytest.raises(Refused) as refused:
+        Registry((LAMPS, Domain(name="mine", kinds=(kind,))))
+    assert refused.value.code == "domain.invalid"
+
+
+def test_kinds_are_found_by_name_and_plural_in_any_case() -> None:
+    assert {REGISTRY.kind(word).name for word in ("Lamp", "lamps", "LAMP")} == {"Lamp"}
+    with pytest.raises(NotFound) as unknown:
+        REGISTRY.kind("Lantern")
+    assert unknown.value.code == "kind.unknown"
+
+
+def test_the_schema_takes_the_fixture_and_explains_every_field() -> None:
+    from jsonschema_rs import Draft202012Validator
+
+    from agentplane.documents.edge import read_document
+
+    schema = json_schema(KIND)
+    document = read_document(DOCS / "examples" / "org.yaml").value
+    validator = Draft202012Validator(schema)
+    assert validator.is_valid(document)
+    assert not validator.is_valid({**document, "spec": {**document["spec"], "colour": "red"}})
+    for field in explain(schema, ("spec",)).fields:
+        assert field.description, field.name
+    assert explain(schema, ("owner", "email")).path == "spec.owner.email"
+    with pytest.raises(NotFound):
+        explain(schema, ("spec", "nothing"))
+    assert artifacts.for_kind("RunArtifact") == "run-artifact.v0.1"
+
+
+def test_a_person_is_asked_for_what_is_missing_until_it_fits() -> None:
+    answers = iter(["Not A Label", "acme", "", "Acme", "Ada", "nowhere", "ada@acme.example"])
+    asked: list[str] = []
+    said: list[str] = []
+
+    def ask(words: str) -> str:
+        asked.append(words.partition(" (")[0])
+        return next(answers)
+
+    value = complete(KIND, {}, None, ask, said.append)
+    assert value["metadata"] == {"name": "acme"}
+    assert value["spec"] == {"displayName": "Acme", "owner": {"name": "Ada", "email": "ada@acme.example"}}
+    assert asked == ["name of the Organization"] * 2 + ["displayName"] * 2 + ["owner.name"] + ["owner.email"] * 2
+    assert len(said) == 3
