@@ -15,7 +15,7 @@ in
         "append.pgpass" = "libpq's password file of the role agentplane_append";
       };
       defaults = { ... }: {
-        nats = { servers = [ "nats://127.0.0.1:4222" ]; nkey_seed_file = "/run/credentials/${unit}.service/nats.nkey"; };
+        nats = { servers = [ "nats://127.0.0.1:4222" ]; nkey_seed_file = "/run/${unit}/nats.nkey"; };
         postgres = {
           conninfo = "host=127.0.0.1 dbname=agentplane user=agentplane_append";
           passfile = "/run/${unit}/append.pgpass";

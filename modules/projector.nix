@@ -17,7 +17,7 @@ import ./lib/service.nix {
       };
     in
     {
-      nats = { servers = [ "nats://127.0.0.1:4222" ]; nkey_seed_file = "/run/credentials/${unit}.service/nats.nkey"; };
+      nats = { servers = [ "nats://127.0.0.1:4222" ]; nkey_seed_file = "/run/${unit}/nats.nkey"; };
       postgres = postgres "project";
       read_postgres = postgres "read";
     };

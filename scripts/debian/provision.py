@@ -122,7 +122,9 @@ def _documents(executor: str) -> dict[str, dict[str, Any]]:
 
 
 def _nats(daemon: str) -> dict[str, Any]:
-    seed = f"/run/credentials/agentplane-{daemon}.service/nats.nkey"
+    # a unit that is not root has a copy of its own: see the unit files
+    where = "credentials/agentplane-executor.service" if daemon == "executor" else f"agentplane-{daemon}"
+    seed = f"/run/{where}/nats.nkey"
     return {"servers": ["nats://127.0.0.1:4222"], "nkey_seed_file": seed}
 
 

@@ -1,6 +1,7 @@
 """The NixOS modules: what the sample fleet becomes, and what is said to every mistake."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -50,6 +51,15 @@ def test_an_executor_takes_six_lines(evaluate: Evaluate) -> None:
     assert answer["refused"] == []
     settings = check_settings(answer["settings"]["executor"], ExecutorSettings, origin="six lines")
     assert settings.name == "exec-a"
+
+
+def test_the_guide_s_snippets_evaluate(evaluate: Evaluate) -> None:
+    guide = (ROOT / "docs" / "deploy.md").read_text()
+    snippets = re.findall(r"^ *```nix\n(.*?)^ *```", guide, flags=re.DOTALL | re.MULTILINE)
+    assert snippets
+    for snippet in snippets:
+        host = snippet.replace("./keys/", "./fleet/hosts/keys/")
+        assert evaluate(f'{{ networking.hostName = "exec-a"; {host} }}')["refused"] == []
 
 
 def test_credentials_replace_those_of_the_unit_file_and_carry_the_names_that_settings_use(evaluate: Evaluate) -> None:

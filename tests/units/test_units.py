@@ -108,9 +108,9 @@ def test_its_secrets_are_credentials_under_the_names_that_the_debian_configurati
 
 
 @pytest.mark.parametrize("daemon", ["control", "projector"])
-def test_password_files_are_copied_to_where_libpq_takes_them(daemon: str) -> None:
+def test_what_libpq_and_the_bus_read_is_copied_to_files_that_they_take(daemon: str) -> None:
     (copy,) = [line for line in directives(daemon, "ExecStartPre") if line.startswith("install ")]
     words = copy.split()
     assert words[:5] == ["install", "-m", "0400", "-t", f"%t/agentplane-{daemon}"]
     given = {entry.partition(":")[0] for entry in directives(daemon, "LoadCredential")}
-    assert {word.removeprefix("%d/") for word in words[5:]} == {name for name in given if name.endswith(".pgpass")}
+    assert {word.removeprefix("%d/") for word in words[5:]} == given - {"control.key"}
