@@ -120,7 +120,7 @@ story)
   rc=0
   run "$root/tests/units/story.sh" "$out" || rc=$?
   cat "$out/stdout"
-  [ "$rc" = 0 ] || printf 'testbed: the journal is in %s\n' "$out" >&2
+  if [ "$rc" = 0 ]; then rm -r "$out"; else printf 'testbed: the journal is in %s\n' "$out" >&2; fi
   exit "$rc"
   ;;
 *) fail "usage: $0 [build | run FILE OUTDIR]" ;;
