@@ -45,6 +45,11 @@ class ViewStore:
         self._rebuild_link = Link(conninfo)
         self._rebuilding = asyncio.Lock()
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of all projections that are kept here."""
+        return tuple(self._projections)
+
     async def prepare(self) -> bool:
         """Make the tables; begin anew those of an older version; let a stopped projection try once more. Always True.
 

@@ -11,6 +11,7 @@ from agentplane.bus.nats import NatsBus
 from agentplane.daemon.config import NatsSettings
 from agentplane.daemon.lifecycle import Lifecycle
 from agentplane.daemon.logs import get_logger
+from agentplane.domains.discovery import installed
 from agentplane.errors import Transient
 from agentplane.metrics.exposition import exposed
 from agentplane.projections.engine import PROJECTIONS
@@ -31,7 +32,8 @@ T = TypeVar("T")
 
 async def run(settings: ProjectorSettings, lifecycle: Lifecycle) -> None:
     """Project and answer until `lifecycle` says stop."""
-    views = ViewStore(settings.postgres.full_conninfo(), batch=settings.batch_events)
+    projections = (*PROJECTIONS.values(), *installed().registry.projections.values())
+    views = ViewStore(settings.postgres.full_conninfo(), projections, batch=settings.batch_events)
     reader = LogReader(settings.postgres.full_conninfo(), poll_s=settings.poll_seconds)
     answers = ViewReader(settings.read_postgres.full_conninfo(), connections=settings.read_connections)
     progress = Progress()
@@ -96,7 +98,7 @@ async def _status(views: ViewStore) -> tuple[Status, ...]:
 
 
 async def _rebuild(views: ViewStore, name: str | None) -> tuple[Rebuilt, ...]:
-    names = tuple(PROJECTIONS) if name is None else (name,)
+    names = views.names if name is None else (name,)
     return tuple([await views.rebuild(each) for each in names])
 
 
