@@ -21,7 +21,7 @@ in
     services.nats = {
       enable = true;
       jetstream = true;
-      settings = lib.recursiveUpdate { jetstream.sync_interval = "always"; } cfg.settings;
+      settings = lib.recursiveUpdate { jetstream.sync_interval = "always"; max_payload = 4 * 1024 * 1024; } cfg.settings;
     };
     systemd.services.agentplane-control = lib.mkIf config.services.agentplane.control.enable {
       after = [ "nats.service" ];

@@ -8,6 +8,7 @@ from typing import Final
 
 from agentplane.bundles.paths import wanted
 from agentplane.documents.edge import read_document
+from agentplane.documents.limits import check_size
 from agentplane.documents.model import Document
 from agentplane.errors import Refused
 from agentplane.runs.model import FileFact
@@ -32,6 +33,7 @@ def inspect(path: Path) -> tuple[Document, tuple[FileFact, ...], Path]:
             `bundle.unreadable`.
     """
     document = read_document(_document_path(path))
+    check_size(document.value, document.origin)
     directory = Path(os.path.realpath(Path(document.origin).parent))
     facts = {name: _fact(directory, name) for name in wanted(document.value)}
     try:
@@ -43,7 +45,7 @@ def inspect(path: Path) -> tuple[Document, tuple[FileFact, ...], Path]:
 
 
 def _document_path(path: Path) -> Path:
-    if not path.is_dir():
+    if not os.path.isdir(path):  # noqa: PTH112 - unlike Path.is_dir it does not raise for a name that is too long
         return path
     found = [path / name for name in NAMES if os.path.lexists(path / name)]
     if not found:

@@ -5,10 +5,12 @@ import itertools
 import math
 from typing import Any, Final
 
+from agentplane.canonical import canonical_bytes
 from agentplane.documents.places import Position, pointer
 from agentplane.errors import Refused
 
-SIZE_BYTES: Final = 1 << 20
+SIZE_BYTES: Final = 1 << 20  # of a text
+VALUE_BYTES: Final = 256 << 10  # canonical: signed statements copy parts of a bundle, and must fit into an event
 DEPTH: Final = 64
 SAFE_INTEGER: Final = 2**53 - 1  # beyond it RFC 8785 has no canonical bytes (I-JSON, RFC 7493 section 2.2)
 
@@ -32,6 +34,12 @@ def refused(code: str, message: str, origin: str, position: Position | None = No
     return Refused(message, code=f"document.{code}", where=where, hint=hint)
 
 
+def too_large(origin: str, limit_bytes: int) -> Refused:
+    """The refusal of more than a description needs."""
+    hint = "A document describes; put bulk data in a file of the bundle or an input tree."
+    return refused("too-large", f"more than {limit_bytes} bytes", origin, hint=hint)
+
+
 def decode(data: bytes, origin: str, limit_bytes: int) -> str:
     """UTF-8 text of at most `limit_bytes`, its byte order mark removed.
 
@@ -41,12 +49,7 @@ def decode(data: bytes, origin: str, limit_bytes: int) -> str:
         Refused: `document.too-large`, `document.empty`, `document.encoding` (with the byte offset).
     """
     if len(data) > limit_bytes:
-        raise refused(
-            "too-large",
-            f"more than {limit_bytes} bytes",
-            origin,
-            hint="A document describes; put bulk data in a file of the bundle or an input tree.",
-        )
+        raise too_large(origin, limit_bytes)
     data = data.removeprefix(b"\xef\xbb\xbf")
     try:
         text = data.decode("utf-8")
@@ -107,6 +110,7 @@ def check_value(value: Any, origin: str) -> None:  # noqa: ANN401 - any JSON val
 
     Raises:
         Refused: `document.too-deep`, `document.number`, `document.string`; `where` ends in the JSON pointer.
+            `document.too-large`.
     """
     pending: list[tuple[Any, tuple[str | int, ...]]] = [(value, ())]
     while pending:
@@ -119,6 +123,13 @@ def check_value(value: Any, origin: str) -> None:  # noqa: ANN401 - any JSON val
             _check_keys(node, origin, path)
         else:
             _check_leaf(node, f"{origin}#{pointer(*path)}")
+    check_size(value, origin)
+
+
+def check_size(value: Any, origin: str) -> None:  # noqa: ANN401 - any JSON value
+    """Refuse (`document.too-large`) what has more than VALUE_BYTES canonical bytes."""
+    if len(canonical_bytes(value)) > VALUE_BYTES:
+        raise too_large(origin, VALUE_BYTES)
 
 
 def _check_keys(node: dict[str, Any] | list[Any], origin: str, path: tuple[str | int, ...]) -> None:

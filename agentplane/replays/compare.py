@@ -12,6 +12,7 @@ import msgspec
 from agentplane.runs.model import ArtifactFact, Expected, ReplayVerdict, RunFinished
 from agentplane.runs.states import Outcome
 
+MAX_DIFFERENCES: Final = 100  # named in the verdict, which must fit into a report; the artifacts tell the rest
 # Ends that are about the host or a person, not about the workload.
 NOT_CARRIED_OUT: Final = frozenset({Outcome.LOST, Outcome.BUILD_FAILED, Outcome.HOST_FAILED, Outcome.CANCELLED})
 
@@ -45,7 +46,10 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
 def compare(expected: Expected, finished: RunFinished) -> ReplayVerdict:
     """The verdict that a replay's report carries."""
     comparison = examine(expected, finished)
-    return ReplayVerdict(of=expected.run, match=comparison.result is Result.MATCH, differences=comparison.failed)
+    differences = comparison.failed[:MAX_DIFFERENCES]
+    if more := len(comparison.failed) - len(differences):
+        differences = (*differences, f"and {more} more")
+    return ReplayVerdict(of=expected.run, match=comparison.result is Result.MATCH, differences=differences)
 
 
 def examine(expected: Expected, finished: RunFinished) -> Comparison:

@@ -11,8 +11,9 @@ from agentplane.errors import Refused
 from agentplane.events.digest import body_digest, encode_data
 from agentplane.events.model import Append, Event, Phase, StreamId
 from agentplane.events.secrets import find_secrets, may_hold_secret
+from agentplane.evidence.dsse import MAX_ENVELOPE_BYTES
 
-MAX_DATA_BYTES: Final = 512 * 1024
+MAX_DATA_BYTES: Final = MAX_ENVELOPE_BYTES + 48 * 1024  # a report of an executor, and where it belongs
 MAX_AHEAD: Final = timedelta(minutes=5)  # clocks differ; a claim about the future is another thing
 MAX_TEXT: Final = 253
 

@@ -15,6 +15,7 @@ from agentplane.ids import EventId
 from agentplane.ports import EventStore
 from agentplane.store.memory import MemoryEventStore
 from agentplane.store.postgres import PostgresEventStore
+from agentplane.store.prepare import MAX_DATA_BYTES
 from agentplane.store.roles import APPEND
 
 NOW = datetime(2026, 1, 31, 12, 0, 0, 123456, tzinfo=UTC)
@@ -205,7 +206,7 @@ async def test_the_same_event_in_concurrent_calls_is_one_row(store: EventStore) 
     [
         ({"data": {"note": "-----BEGIN OPENSSH PRIVATE KEY-----"}}, "store.secret"),
         ({"data": {"db": {"password": "hunter22"}}}, "store.secret"),
-        ({"data": {"text": "x" * (512 * 1024)}}, "store.too-large"),
+        ({"data": {"text": "x" * MAX_DATA_BYTES}}, "store.too-large"),
         ({"data": {"ratio": 0.5}}, "event.data"),
         ({"data": {"big": 2**53}}, "event.data"),
         ({"data": {"text": "\ud800"}}, "event.data"),

@@ -117,3 +117,10 @@ def test_a_heap_of_files_is_no_bundle(bundle: Path, monkeypatch: pytest.MonkeyPa
     with pytest.raises(Refused) as caught:
         inspect(bundle)
     assert caught.value.code == "bundle.too-many-files"
+
+
+def test_a_bundle_too_large_to_be_signed_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "bundle.json").write_text('{"a": "' + "x" * 300_000 + '"}')
+    with pytest.raises(Refused) as caught:
+        inspect(tmp_path)
+    assert caught.value.code == "document.too-large"

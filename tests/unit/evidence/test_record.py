@@ -299,3 +299,10 @@ def test_a_journal_continues_only_from_its_own_head(executor: Ed25519Signer) -> 
 
 def test_the_payload_type_is_that_of_in_toto() -> None:
     assert PAYLOAD_TYPE == "application/vnd.in-toto+json"
+
+
+def test_the_largest_envelope_fits_into_an_event() -> None:
+    from agentplane.evidence.dsse import MAX_ENVELOPE_BYTES
+    from agentplane.store.prepare import MAX_DATA_BYTES
+
+    assert MAX_ENVELOPE_BYTES < MAX_DATA_BYTES

@@ -87,3 +87,10 @@ def test_match_means_equal_and_nothing_else(before: tuple[Any, ...], after: tupl
     verdict = compare(expected, finished)
     assert verdict.match == same
     assert bool(verdict.differences) != same
+
+
+def test_a_verdict_names_a_hundred_differences_and_counts_the_rest() -> None:
+    many = files(**{f"f{number}": "0" for number in range(250)})
+    verdict = compare(was(artifacts=many), now(artifacts=()))
+    assert len(verdict.differences) == 101
+    assert verdict.differences[-1] == "and 150 more"
