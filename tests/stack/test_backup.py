@@ -11,8 +11,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from agentplane.evidence.edge import generate_key_pair, load_trusted_keys
 from agentplane.store import roles
-from tests.stack.plane import Data, Plane
+from tests.stack.plane import EXECUTOR, Data, Plane
 from tests.stack.workloads import make_bundle
 
 pytestmark = pytest.mark.stack
@@ -87,6 +88,12 @@ def test_a_backup_with_keys_is_closed_and_needs_no_others(plane: Plane, elsewher
     backed_up(plane, tmp_path / "backup", "--with-keys")
     modes = {path.stat().st_mode & 0o777 for path in (tmp_path / "backup").rglob("*") if path.is_file()}
     assert modes == {0o600}
+    strange = tmp_path / "strange"
+    strange.mkdir()
+    for name in ("control", EXECUTOR):
+        generate_key_pair(strange, name)
+    refused = elsewhere.call("restore", "--from", tmp_path / "backup", "--keys", strange, status=2)
+    assert "backup.keys" in refused.stderr
     elsewhere.call("restore", "--from", tmp_path / "backup")
     assert private_files(elsewhere.layout.root) == private_files(plane.layout.root)
     again = elsewhere.call("restore", "--from", tmp_path / "backup", status=5)
@@ -114,7 +121,6 @@ def test_a_forged_log_does_not_come_back(plane: Plane, elsewhere: Plane, tmp_pat
     """Somebody changes the database and makes a manifest to fit: the digests of the events still tell."""
     from agentplane.backup import audit
     from agentplane.errors import Tampered
-    from agentplane.evidence.edge import load_trusted_keys
 
     backed_up(plane, tmp_path / "backup", "--with-keys")
     elsewhere.call("restore", "--from", tmp_path / "backup")
