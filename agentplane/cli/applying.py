@@ -113,7 +113,7 @@ class Applying:
             failures = tuple(
                 f"{name}: {each.state}: {each.message}"
                 for name, each in after.controllers.items()
-                if each.state in _FAILED
+                if each.state in _FAILED and each.generation >= played.after.generation
             )
         return msgspec.structs.replace(
             _outcome(before, after, changed=True), generation=played.after.generation, failures=failures

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from agentplane.domains.model import Kind
+from agentplane.domains.specs import spec_alone
 from agentplane.ids import DNS_LABEL
 
 Ask = Callable[[str], str]
@@ -48,7 +49,7 @@ def _words(place: str, description: str | None) -> str:
 def complete(kind: Kind, value: dict[str, Any], name: str | None, ask: Ask, say: Say) -> dict[str, Any]:
     """A document of a kind with everything that is required in it."""
     bare = not value.keys() & {"apiVersion", "kind", "metadata", "spec"}
-    spec = value if bare else value.get("spec", {})
+    spec = spec_alone(kind, value) if bare else value.get("spec", {})
     metadata = dict(value.get("metadata") or {"name": name or value.get("name") if bare else name})
     while not DNS_LABEL.fullmatch(str(metadata.get("name") or "")):
         if metadata.get("name"):

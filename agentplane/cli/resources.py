@@ -74,7 +74,7 @@ def _describe(shown: dict[str, Any]) -> None:
         (f"{part}.{name}" if part else name, value)
         for part, fields in (("", shown["metadata"]), ("spec", shown["spec"]), ("status", shown["status"]))
         for name, value in fields.items()
-        if value not in (None, {}, [])
+        if value not in (None, {}, [], ())
     ]
     render.table([f"{shown['kind']} {shown['metadata']['name']}", ""], rows, empty="")
     click.echo()

@@ -39,9 +39,8 @@ def read_wish(registry: Registry, value: dict[str, Any], *, tenant: str, kind: s
         Refused: `resource.kind`, `resource.metadata`, `resource.invalid`, `resource.secret`.
     """
     if kind is not None and not _TOP & value.keys() - {"spec"}:
-        name = value.get("name")
-        value = {"kind": kind, "metadata": {"name": name}, "spec": value}
-    known = registry.kind(_kind_word(value, kind, origin))
+        value = {"kind": kind, "metadata": {"name": value.get("name")}, "spec": spec_alone(registry.kind(kind), value)}
+    known = _kind(registry, value, kind, origin)
     api_version = value.get("apiVersion", known.api_version)
     if api_version != known.api_version:
         raise Refused(
@@ -65,6 +64,12 @@ def read_wish(registry: Registry, value: dict[str, Any], *, tenant: str, kind: s
             hint="keep the value in a secret store and write a handle: secret://NAME",
         )
     return Wish(stream=StreamId(tenant, known.name, metadata.namespace, metadata.name), request=request)
+
+
+def spec_alone(kind: Kind, value: dict[str, Any]) -> dict[str, Any]:
+    """The spec in a document that is nothing else: `name` is the resource's, unless the spec has such a field."""
+    fields = {name for known, field in kind.spec.model_fields.items() for name in (known, field.alias)}
+    return value if "name" in fields else {key: item for key, item in value.items() if key != "name"}
 
 
 def check_spec(kind: Kind, value: Any, origin: str) -> dict[str, Any]:  # noqa: ANN401 - a document
@@ -101,13 +106,14 @@ def _whole(kind: Kind, spec: dict[str, Any]) -> dict[str, Any]:
     return kind.spec.model_validate(spec).model_dump(mode="json", by_alias=True)
 
 
-def _kind_word(value: dict[str, Any], kind: str | None, origin: str) -> str:
+def _kind(registry: Registry, value: dict[str, Any], kind: str | None, origin: str) -> Kind:
     said = value.get("kind", kind)
     if not isinstance(said, str):
         raise Refused("a document names its kind", code="resource.kind", where=origin, hint="agentplane kinds")
-    if kind is not None and "kind" in value and said.lower() != kind.lower():
+    known = registry.kind(said)
+    if kind is not None and registry.kind(kind) is not known:
         raise Refused(f"the document is a {said[:63]}, not a {kind[:63]}", code="resource.kind", where=origin)
-    return said
+    return known
 
 
 class _Metadata(msgspec.Struct, frozen=True, forbid_unknown_fields=False):

@@ -16,6 +16,7 @@ from agentplane.domains.documentation import explain, json_schema
 from agentplane.domains.model import Domain, Kind
 from agentplane.domains.organization import DOMAIN as ORGANIZATION
 from agentplane.domains.registry import Registry
+from agentplane.domains.specs import read_wish
 from agentplane.errors import NotFound, Refused
 from agentplane.schemas import registry as artifacts
 from tests.domains import LAMPS, REGISTRY, Lamp
@@ -100,6 +101,22 @@ def test_names_that_are_taken_or_unfit_are_refused(name: str, plural: str, api_v
     with pytest.raises(Refused) as refused:
         Registry((LAMPS, Domain(name="mine", kinds=(kind,))))
     assert refused.value.code == "domain.invalid"
+
+
+def test_a_document_may_be_the_spec_alone_beside_its_kind() -> None:
+    read = read_wish(REGISTRY, {"name": "hall", "level": 3}, tenant="acme", kind="lamps", origin="doc")
+    assert (read.stream.kind, read.stream.name, read.request.spec) == ("Lamp", "hall", {"level": 3})
+    with pytest.raises(Refused) as refused:
+        read_wish(REGISTRY, {"level": 3}, tenant="acme", kind="Lamp", origin="doc")
+    assert refused.value.code == "resource.metadata"
+
+
+def test_a_secret_in_a_spec_is_refused_and_not_repeated() -> None:
+    document = {"name": "hall", "mood": "ghp_" + "a" * 36}
+    with pytest.raises(Refused) as refused:
+        read_wish(REGISTRY, document, tenant="acme", kind="Lamp", origin="doc")
+    assert refused.value.code == "resource.secret"
+    assert "aaaa" not in str(refused.value)
 
 
 def test_kinds_are_found_by_name_and_plural_in_any_case() -> None:
