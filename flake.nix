@@ -21,7 +21,7 @@
     {
       packages = eachSystem (pkgs: rec {
         default = agentplane;
-        agentplane = pkgs.callPackage ./nix/package.nix { };
+        agentplane = pkgs.callPackage ./modules/nix/package.nix { };
         guest-example-agent = guest pkgs "example-agent";
         guest-license-audit = guest pkgs "license-audit";
         guest-noop = guest pkgs "noop";
@@ -32,7 +32,7 @@
         doctor = script pkgs "doctor";
         demo = {
           type = "app";
-          program = "${import ./nix/demo.nix { inherit pkgs; inherit (self.packages.${pkgs.system}) agentplane; }}";
+          program = "${import ./modules/nix/demo.nix { inherit pkgs; inherit (self.packages.${pkgs.system}) agentplane; }}";
         };
       });
 
@@ -45,9 +45,9 @@
       });
 
       checks = eachSystem (pkgs: { inherit (self.packages.${pkgs.system}) agentplane; }
-        // import ./nix/checks { inherit pkgs; inherit (self.packages.${pkgs.system}) agentplane; modules = self.nixosModules.default; });
+        // import ./modules/nix/checks { inherit pkgs; inherit (self.packages.${pkgs.system}) agentplane; modules = self.nixosModules.default; });
 
-      devShells = eachSystem (pkgs: { default = import ./nix/shell.nix { inherit pkgs; }; });
+      devShells = eachSystem (pkgs: { default = import ./modules/nix/shell.nix { inherit pkgs; }; });
       formatter = eachSystem (pkgs: pkgs.nixfmt);
     };
 }

@@ -3,7 +3,7 @@
 {
   options.services.agentplane.package = lib.mkOption {
     type = lib.types.package;
-    default = pkgs.callPackage ../../nix/package.nix { };
+    default = pkgs.callPackage ../nix/package.nix { };
     defaultText = lib.literalExpression "agentplane's own package";
     description = "The package that the daemons and the command line come from.";
   };

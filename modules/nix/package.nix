@@ -5,8 +5,8 @@ python3Packages.buildPythonApplication {
   version = "0.1.0";
   pyproject = true;
   src = lib.cleanSourceWith {
-    src = ../.;
-    filter = path: _: !(lib.hasInfix "/." (lib.removePrefix (toString ../.) path));
+    src = ../../.;
+    filter = path: _: !(lib.hasInfix "/." (lib.removePrefix (toString ../../.) path));
   };
   build-system = [ python3Packages.setuptools ];
   dependencies = with python3Packages; [
