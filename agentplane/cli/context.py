@@ -30,7 +30,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 def state_dir(ctx: click.Context) -> Path:
     """`--state-dir`, else .agentplane in this or a parent directory, else ~/.local/state/agentplane."""
-    if given := ctx.find_root().obj:
+    if given := (ctx.find_root().obj or {}).get("state_dir"):
         return Path(given).absolute()
     here = Path.cwd()
     for directory in (here, *here.parents):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     help="What this machine is for.",
 )
 @click.option("--fleet", is_flag=True, help="Check every executor of the fleet instead of this machine.")
-@click.option("--json", "as_json", is_flag=True, help="The same as -o json.")
+@click.option("--json", "as_json", is_flag=True, callback=render.remember_output, help="The same as -o json.")
 @render.output_option
 @click.pass_context
 def doctor(ctx: click.Context, role: str, fleet: bool, as_json: bool, output: str) -> int:

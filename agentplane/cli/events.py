@@ -42,7 +42,12 @@ def list_events(ctx: click.Context, /, after: int | None, limit: int, output: st
 @events.command()
 @click.argument("event", metavar="ID|SEQ")
 @click.option(
-    "-o", "--output", type=click.Choice(["json", "yaml", "table", "cloudevents", "jsonl", "plain"]), default="yaml"
+    "-o",
+    "--output",
+    type=click.Choice(["json", "yaml", "table", "cloudevents", "jsonl", "plain"]),
+    default="yaml",
+    is_eager=True,
+    callback=render.remember_output,
 )
 @click.pass_context
 def show(ctx: click.Context, event: str, output: str) -> int:

@@ -20,6 +20,8 @@ output_option = click.option(
     "--output",
     type=click.Choice(OUTPUTS),
     default="table",
+    is_eager=True,
+    callback=render.remember_output,
     help="How to print: jsonl (or cloudevents) has a CloudEvent a line, plain the flat form of VerMAS.",
 )
 

@@ -28,6 +28,8 @@ _VALUE_CHARS = 100
     "--output",
     type=click.Choice(["text", "mermaid", "dot", "json"]),
     default="text",
+    is_eager=True,
+    callback=render.remember_output,
     help="How to draw it.",
 )
 @click.pass_context

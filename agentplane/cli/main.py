@@ -1,12 +1,13 @@
 """`agentplane`: the index of commands. A command's module is imported when it is called, not before."""
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 
 import click
 
-from agentplane.errors import AgentplaneError
+from agentplane.errors import AgentplaneError, Broken
 
 # name -> (module:object, the line that --help shows)
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -34,6 +35,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 
+class ReaderGone(Exception):
+    """Who read our output has gone, as `head` does."""
+
+
 class LazyGroup(click.Group):
     """A group that knows its commands' names and help lines without importing them."""
 
@@ -49,6 +54,13 @@ class LazyGroup(click.Group):
         command = getattr(import_module(module), name)
         assert isinstance(command, click.Command)  # noqa: S101 - a wrong index entry is our bug
         return command
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command. Raises ReaderGone: click would end us with status 1, which is an answer here."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as exc:
+            raise ReaderGone from exc
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """The index, from the table above."""
@@ -72,31 +84,60 @@ def cli(ctx: click.Context, state_dir: str | None) -> None:
     Exit statuses: 0 yes, 1 a negative answer (run failed, verify said no, replay diverged),
     2 bad input or usage, 3 not found, 4 denied, 5 conflict, 6 try again, 7 tampered, 8 this host is broken.
     """  # noqa: D301 - \b is click's
-    ctx.obj = state_dir
+    ctx.ensure_object(dict)["state_dir"] = state_dir
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns its exit status. Never shows a traceback for an error that we know."""
+    chosen: dict[str, object] = {}
     try:
-        result = cli.main(args=argv, standalone_mode=False)
+        result = cli.main(args=argv, standalone_mode=False, obj=chosen)
     except AgentplaneError as error:
-        _complain(error)
-        return error.exit_status
+        return _complain(error, chosen)
     except click.ClickException as error:
         error.show()
+        _answer({"code": "usage", "message": error.format_message(), "where": None, "hint": None}, chosen)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return 130
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output has gone, as `head` does
+    except ReaderGone:
+        _abandon_stdout()
         return 141
+    except Exception as exc:  # the last net: people get a sentence, whoever repairs it gets the rest on request
+        if os.environ.get("AGENTPLANE_DEBUG"):
+            raise
+        return _complain(_unforeseen(exc), chosen)
     return result if isinstance(result, int) else 0
 
 
-def _complain(error: AgentplaneError) -> None:
+def _unforeseen(exc: Exception) -> AgentplaneError:
+    if isinstance(exc, OSError) and exc.strerror:
+        hint = "see that this user may use it, and that its disk has room"
+        return Broken(exc.strerror, code="host.refuses", where=exc.filename and str(exc.filename), hint=hint)
+    hint = "this is a defect of agentplane; AGENTPLANE_DEBUG=1 shows where"
+    return Broken(f"{type(exc).__name__}: {exc}"[:500], code="cli.defect", hint=hint)
+
+
+def _abandon_stdout() -> None:
+    """The reader of our output has gone, as `head` does: what is still buffered must not fail again at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _answer(error: dict[str, str | None], chosen: dict[str, object]) -> None:
+    """Where an answer as data was asked for, the error is one too."""
+    from agentplane.cli import render
+
+    output = chosen.get("output")
+    if output in {"json", "yaml"}:
+        render.emit({"error": error}, str(output), lambda: None)
+
+
+def _complain(error: AgentplaneError, chosen: dict[str, object]) -> int:
+    _answer(error.to_json(), chosen)
     click.echo(f"{click.style('error:', fg='red', bold=True)} {error} [{error.code}]", err=True)
     if error.hint:
         click.echo(f"  {click.style('hint:', fg='cyan')} {error.hint}", err=True)
+    return error.exit_status
 
 
 if __name__ == "__main__":

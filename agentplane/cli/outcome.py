@@ -19,6 +19,7 @@ from agentplane.events.model import Event, StoredEvent
 from agentplane.projections.run_view import RunView, TimelineEntry, entries
 from agentplane.projections.runs import apply
 from agentplane.queries.client import QueryClient
+from agentplane.runs.facts import WAITING
 from agentplane.runs.intents import INTENT_REJECTED
 from agentplane.runs.states import TERMINAL, RunState
 
@@ -44,7 +45,7 @@ async def follow_run(context: contexts.Context, intent: Event, *, wait: bool, ou
             render.emit({"run": name}, output, lambda: click.echo(name))
             return 0
         render.say(f"run {name}")
-        return _report(await _end(bus, context.tenant, answer, facts, intent.time), output)
+        return _report(await _watched(bus, context.tenant, answer, facts, intent.time), output)
 
 
 def _refused(name: str, data: dict[str, Any], output: str) -> int:
@@ -55,6 +56,18 @@ def _refused(name: str, data: dict[str, Any], output: str) -> int:
 
     render.emit({"run": name, "state": "refused", **data}, output, people)
     return 2
+
+
+async def _watched(
+    bus: "NatsBus", tenant: str, answer: StoredEvent, facts: AsyncIterator[StoredEvent], since: datetime
+) -> RunView:
+    """The end of an admitted run; who stops watching before it is told that the run goes on."""
+    try:
+        return await _end(bus, tenant, answer, facts, since)
+    except BaseException:  # Ctrl-C arrives as a cancellation
+        name = answer.event.stream.name
+        render.say(f"{name} goes on without you: agentplane get runs {name}, agentplane cancel {name}")
+        raise
 
 
 async def _end(
@@ -81,6 +94,8 @@ def _told(view: RunView | None, stored: StoredEvent, since: datetime) -> RunView
     changed = apply(view, stored)
     assert changed is not None  # noqa: S101 - these are the facts of a run
     tell(entries(changed.timeline)[-1], since)
+    if stored.event.type == WAITING:
+        render.say(f"             why, and what would change that: agentplane explain {changed.name}")
     return changed
 
 

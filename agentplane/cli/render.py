@@ -10,10 +10,23 @@ import click
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
+def remember_output(ctx: click.Context, param: click.Parameter, value: Any) -> Any:  # noqa: ANN401, ARG001 - click's
+    """A callback of `-o`: `main` must know the form of the answer when the answer is an error."""
+    if value:
+        ctx.find_root().ensure_object(dict)["output"] = "json" if value is True else value
+    return value
+
+
 def output_option(command: Decorated) -> Decorated:
     """Add `-o json|yaml|table`."""
     decorate = click.option(
-        "-o", "--output", type=click.Choice(["table", "json", "yaml"]), default="table", help="How to print the answer."
+        "-o",
+        "--output",
+        type=click.Choice(["table", "json", "yaml"]),
+        default="table",
+        is_eager=True,
+        callback=remember_output,
+        help="How to print the answer.",
     )
     return decorate(command)
 

@@ -58,8 +58,9 @@ def read_export(directory: Path) -> Export:
         NotFound: code `evidence.export.missing`.
         Refused: code `evidence.export.unreadable`: no directory, not readable, or beyond all bounds.
     """
-    if not directory.exists():
-        raise NotFound("no such directory", code="evidence.export.missing", where=str(directory))
+    if not os.path.exists(directory):  # noqa: PTH110 - unlike Path.exists it does not raise for a long name
+        hint = "a run is exported first: agentplane evidence export RUN --to DIR"
+        raise NotFound("no such directory", code="evidence.export.missing", where=str(directory), hint=hint)
     strange: list[str] = []
     paths = sorted(_walk(directory, "", strange))
     if len(paths) > MAX_FILES:
