@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from agentplane.doctor.check import Check, failed, passed
 from agentplane.projections.executors import ExecutorView
+from agentplane.runs.protocol import ExecutorFacts
 
 MIN_DISK_MIB = 1024
 
@@ -15,6 +16,14 @@ def fleet(executors: Sequence[ExecutorView]) -> list[Check]:
     return [check for executor in executors for check in _executor(executor)]
 
 
+def _backends(prefix: str, facts: ExecutorFacts) -> list[Check]:
+    """Without a backend nothing runs there, however reachable it is."""
+    if facts.backends:
+        return []
+    cause = f"it offers no backend, so nothing can run there; {facts.kvm.cause}"
+    return [failed(f"{prefix}.backends", cause, "agentplane doctor --role executor")]
+
+
 def _executor(view: ExecutorView) -> list[Check]:
     prefix = f"executor.{view.name}"
     start = "systemctl restart agentplane-executor.service"
@@ -22,7 +31,12 @@ def _executor(view: ExecutorView) -> list[Check]:
         return [failed(f"{prefix}.registered", "it has never reported", start)]
     if not view.reachable:
         return [failed(f"{prefix}.reachable", view.message or "no heartbeat", start)]
-    checks = [passed(f"{prefix}.reachable", f"runs {', '.join(view.facts.backends)}; {len(view.leases)} lease(s)")]
+    checks = [
+        passed(
+            f"{prefix}.reachable", f"runs {', '.join(view.facts.backends) or 'nothing'}; {len(view.leases)} lease(s)"
+        )
+    ]
+    checks += _backends(prefix, view.facts)
     kvm = view.facts.kvm
     checks.append(
         passed(f"{prefix}.kvm", "usable")

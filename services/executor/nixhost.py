@@ -33,6 +33,7 @@ from services.executor.runstate import Prepared
 
 log = get_logger()
 
+_CAUSE_CHARS: Final = 500
 _UNPROBED: Final = Acceleration(usable=False, cause="absent: no virtual machines on this host")
 
 
@@ -84,6 +85,8 @@ class NixHost:
                 backends.append(backend)
             except AgentplaneError as exc:
                 log.warning("backend is not usable", backend=backend, code=exc.code, reason=str(exc), hint=exc.hint)
+                if backend == "microvm":  # what heartbeats can carry of the reason
+                    kvm = Acceleration(usable=False, cause=f"{exc.code}: {exc}"[:_CAUSE_CHARS])
         return Probed(backends=tuple(backends), kvm=kvm, versions=versions)
 
     def prepare(self, assignment: Assignment) -> Prepared:
