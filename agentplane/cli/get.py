@@ -9,6 +9,7 @@ import click
 from agentplane.cli import context as contexts
 from agentplane.cli import render
 from agentplane.cli.places import at_option, place
+from agentplane.errors import NotFound
 
 if TYPE_CHECKING:
     from agentplane.history.places import Place
@@ -120,6 +121,8 @@ def _code(row: Any) -> str:  # noqa: ANN401 - RunView or RunSummary
 def _executors(ctx: click.Context, name: str | None, _: int, at: "Place | None", output: str) -> None:
     lines = ask(ctx, lambda client: client.executors(at=at))
     rows = [line.executor for line in lines if name in {None, line.executor.name}]
+    if name and not rows:
+        raise NotFound(f"no executor {name!r}", code="executor.unknown", hint="`agentplane get executors` lists them")
     others = {line.executor.name: line.other_leases for line in lines}
     table = [
         (

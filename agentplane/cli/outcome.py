@@ -36,7 +36,7 @@ async def follow_run(context: contexts.Context, intent: Event, *, wait: bool, ou
     async with contexts.connected(context) as bus:
         facts = facts_of(bus, intent)
         await publish(bus, intent)
-        answer = await first_answer(facts)
+        answer = await first_answer(facts, name)
         if answer.event.type == INTENT_REJECTED:
             raise Refused(answer.event.data["message"], code=answer.event.data["code"])
         if answer.event.type == "run.refused":

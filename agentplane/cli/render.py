@@ -57,8 +57,8 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, empty: st
     # into a pipe nothing is folded: the reader may be grep
     console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
     grid = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for header in headers:
-        grid.add_column(header, overflow="fold")
+    for index, header in enumerate(headers):  # the first column is what a person copies: it stays in one piece
+        grid.add_column(header, overflow="fold", no_wrap=index == 0)
     for row in cells:
         grid.add_row(*[Text(cell, style=STYLES.get(cell, "")) for cell in row])
     console.print(grid)

@@ -35,8 +35,8 @@ async def facts_of(bus: "NatsBus", intent: Event) -> AsyncIterator[StoredEvent]:
             yield stored
 
 
-async def first_answer(facts: AsyncIterator[StoredEvent]) -> StoredEvent:
-    """The first fact about a run. Raises Transient (`control.silent`) when none comes."""
+async def first_answer(facts: AsyncIterator[StoredEvent], name: str) -> StoredEvent:
+    """The first fact about run `name`. Raises Transient (`control.silent`) when none comes."""
     try:
         async with asyncio.timeout(ANSWER_WITHIN_S):
             return await anext(facts)
@@ -44,5 +44,6 @@ async def first_answer(facts: AsyncIterator[StoredEvent]) -> StoredEvent:
         raise Transient(
             "control has not answered; the intent is queued and will be handled when it does",
             code="control.silent",
-            hint="agentplane stack status",
+            where=name,
+            hint=f"`agentplane stack status` shows what is down; afterwards: agentplane get runs {name}",
         ) from None
