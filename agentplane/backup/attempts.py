@@ -9,7 +9,7 @@ import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from agentplane.errors import Tampered
+from agentplane.backup.unpack import unpack_archive
 from agentplane.runners.shim import contract
 
 ARCHIVE = "attempts.tar.gz"
@@ -32,11 +32,7 @@ def pack(executor: Path, archive: Path) -> int:
 
 def unpack(archive: Path, executor: Path) -> None:
     """Put the files back. Raises Tampered (`backup.damaged`)."""
-    try:
-        with tarfile.open(archive) as tar:
-            tar.extractall(executor, filter="data")
-    except (tarfile.TarError, EOFError) as exc:
-        raise Tampered(f"cannot be unpacked: {exc}", code="backup.damaged", where=str(archive)) from exc
+    unpack_archive(archive, executor)
 
 
 def _files(executor: Path) -> Iterator[Path]:

@@ -6,7 +6,6 @@ import re
 import shutil
 import signal
 import subprocess
-import tarfile
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +14,8 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from agentplane.errors import Broken, Tampered, Transient
+from agentplane.backup.unpack import unpack_archive
+from agentplane.errors import Broken, Transient
 from agentplane.stack.postgres import account, as_account, binaries
 from agentplane.stack.ready import patiently
 from agentplane.store.connection import translated
@@ -52,11 +52,7 @@ def unpack(source: Path, data: Path) -> None:
     """
     data.mkdir(mode=0o700)
     for name, target in ((BASE, data), (WAL, data / "pg_wal")):
-        try:
-            with tarfile.open(source / name) as tar:
-                tar.extractall(target, filter="data")
-        except (tarfile.TarError, EOFError) as exc:
-            raise Tampered(f"cannot be unpacked: {exc}", code="backup.damaged", where=str(source / name)) from exc
+        unpack_archive(source / name, target)
     shutil.copyfile(source / MANIFEST, data / MANIFEST)
     own(data)
     verify = [str(binaries() / "pg_verifybackup"), "--quiet", "--exit-on-error", str(data)]

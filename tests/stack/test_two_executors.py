@@ -46,6 +46,7 @@ class Second:
         config |= {
             "name": SECOND,
             "state_dir": str(self.state_dir),
+            "metrics_port": None,  # the first one's is taken
             "signing_key_file": str(layout.keys / f"{SECOND}.key"),
             "nats": {**config["nats"], "nkey_seed_file": str(layout.nkeys / f"{SECOND}.nkey")},
         }
