@@ -20,7 +20,8 @@ _ALIVE = frozenset({contract.LAUNCHED, contract.LOCK})
 def pack(executor: Path, archive: Path) -> int:
     """Write the archive; how many files are in it. What disappears meanwhile was not wanted any more."""
     count = 0
-    with tarfile.open(archive, "w:gz", compresslevel=3) as tar:
+    # dereference: a file with two names is kept twice, since a link is nothing that we would unpack
+    with tarfile.open(archive, "w:gz", compresslevel=3, dereference=True) as tar:
         for path in _files(executor):
             try:
                 tar.add(path, arcname=path.relative_to(executor).as_posix(), recursive=False)
