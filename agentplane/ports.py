@@ -6,8 +6,6 @@ One contract suite per port (tests/contract) runs over the memory and the real a
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Protocol
 
-import msgspec
-
 from agentplane.events.model import Append, StoredEvent, StreamId
 
 
@@ -121,10 +119,3 @@ class Bus(Protocol):
     async def close(self) -> None:
         """Drain and disconnect."""
         ...
-
-
-class Checkpoint(msgspec.Struct, frozen=True):
-    """How far a projection has come."""
-
-    projection: str
-    position: int  # sequence of the last event it has applied

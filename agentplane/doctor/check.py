@@ -1,6 +1,5 @@
 """What a check answers. Pure."""
 
-from collections.abc import Callable
 from enum import StrEnum
 
 import msgspec
@@ -31,9 +30,6 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     cause: str
     fix: str | None = None
     required: bool = True
-
-
-Checks = Callable[[], list[Check]]
 
 
 def passed(id_: str, cause: str) -> Check:

@@ -20,7 +20,6 @@ from agentplane.events.digest import MAX_DEPTH, encode_data
 from agentplane.events.model import Event, Phase, StoredEvent, StreamId
 from agentplane.ids import EventId
 
-MEDIA_TYPE: Final = "application/cloudevents+json"
 MAX_BYTES: Final = 1152 * 1024  # more than the store takes (agentplane.store.prepare); the attributes are small
 MAX_TEXT: Final = 512
 SEQUENCE_DIGITS: Final = 19

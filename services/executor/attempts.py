@@ -4,8 +4,6 @@ Applies what `reconcile` decides. An attempt whose task failed is unsupervised, 
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any
 
 from agentplane.clock import rfc3339
 from agentplane.daemon.logs import get_logger
@@ -31,8 +29,6 @@ from services.executor.statedir import StateDirectory
 from services.executor.surroundings import Surroundings
 
 log = get_logger()
-
-Spawn = Callable[[Coroutine[Any, Any, object], str], object]
 
 
 class Attempts:
