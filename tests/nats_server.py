@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from agentplane.bus.accounts import ServerConfig, User, control, executor, person, projector, render
+from agentplane.bus.accounts import ServerConfig, ServerTls, User, control, executor, person, projector, render
 from agentplane.bus.nats import NatsBus
 from agentplane.bus.nkeys import create_seed_file
 
@@ -41,8 +41,9 @@ def free_port() -> int:
 class NatsServer:
     """One server process that can be killed, restarted and wiped. `seed(role)` is the key file of a user."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, tls: ServerTls | None = None) -> None:
         self.directory = directory
+        self._tls = tls
         self.port = free_port()
         self.url = f"nats://127.0.0.1:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
@@ -50,7 +51,7 @@ class NatsServer:
         self._configure(self._users())
 
     def _configure(self, users: tuple[User, ...]) -> None:
-        config = ServerConfig(port=self.port, store_dir=str(self.directory / "js"))
+        config = ServerConfig(port=self.port, store_dir=str(self.directory / "js"), tls=self._tls)
         self._config.write_text(render(config, users))
 
     def _users(self) -> tuple[User, ...]:
@@ -83,7 +84,7 @@ class NatsServer:
 
     def _answers(self) -> bool:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1) as probe:
-            return probe.recv(4) == b"INFO"
+            return self._tls is not None or probe.recv(4) == b"INFO"  # with TLS first, it listens and says nothing
         return False
 
     def kill(self) -> None:

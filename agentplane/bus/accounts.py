@@ -26,6 +26,13 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
     subscribe: tuple[str, ...]
 
 
+class ServerTls(msgspec.Struct, frozen=True, kw_only=True):
+    """The server's certificate and key, as files."""
+
+    cert_file: str
+    key_file: str
+
+
 class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     """What one nats-server needs to know."""
 
@@ -39,6 +46,7 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     max_connections: int = 1000
     pid_file: str | None = None
     monitor_port: int | None = None  # HTTP on the same host, for the doctor; None: no monitoring
+    tls: ServerTls | None = None  # None: loopback only
 
 
 def control(public_key: str, name: str = "control") -> User:
@@ -114,6 +122,7 @@ def render(config: ServerConfig, users: tuple[User, ...]) -> str:
         f"server_name: {_quote(config.server_name)}",
         *([f"pid_file: {_quote(config.pid_file)}"] if config.pid_file else []),
         *([f"http: {_quote(f'{config.host}:{config.monitor_port}')}"] if config.monitor_port else []),
+        *(_tls_lines(config.tls) if config.tls else []),
         f"max_payload: {config.max_payload_bytes}",
         f"max_connections: {config.max_connections}",
         "jetstream {",
@@ -129,6 +138,16 @@ def render(config: ServerConfig, users: tuple[User, ...]) -> str:
         "}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _tls_lines(tls: ServerTls) -> list[str]:
+    return [
+        "tls {",
+        f"  cert_file: {_quote(tls.cert_file)}",
+        f"  key_file: {_quote(tls.key_file)}",
+        "  handshake_first: true",  # no greeting in the clear that somebody on the way could change
+        "}",
+    ]
 
 
 def _user_lines(user: User) -> list[str]:

@@ -9,7 +9,8 @@ import itertools
 import logging
 import re
 import secrets
-from collections.abc import Awaitable, Callable
+import ssl
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,10 +18,12 @@ import msgspec
 import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.aio.subscription import Subscription
 
+from agentplane.bus import handshake
 from agentplane.bus.failures import DRIVER, UNREACHABLE, checked, translated
+from agentplane.bus.listener import Listener, Sink
 from agentplane.bus.nkeys import public_key, read_seed
+from agentplane.bus.tls import Tls
 from agentplane.errors import AgentplaneError, Denied, Transient
 
 log = logging.getLogger(__name__)
@@ -29,16 +32,17 @@ _VIOLATION: Final = re.compile(r'permissions violation for (publish|subscription
 _RECONNECT_WAIT_S: Final = 0.25
 _REVIVE_MAX_S: Final = 5.0
 
-Sink = Callable[[Msg], Awaitable[None]]
-
 
 class Link:
     """A connection that comes back by itself. `inbox` is the only prefix it may listen to for answers."""
 
-    def __init__(self, name: str, inbox: str, servers: list[str], seed: str | None) -> None:
+    def __init__(
+        self, name: str, inbox: str, servers: list[str], seed: str | None, encryption: dict[str, Any] | None = None
+    ) -> None:
         self.name = name
         self._servers = servers
         self._seed = seed
+        self._encryption = encryption or {}
         self._listeners: set[Listener] = set()
         self._reviving: asyncio.Task[None] | None = None
         self.inbox = inbox
@@ -54,14 +58,18 @@ class Link:
         self._connected_once = False
 
     @classmethod
-    async def open(cls, servers: list[str], *, seed_file: Path | None, name: str, timeout_s: float) -> "Link":
-        """Connect.
+    async def open(
+        cls, servers: list[str], *, seed_file: Path | None, name: str, timeout_s: float, tls: Tls | None = None
+    ) -> "Link":
+        """Connect; with `tls`, encrypted from the first byte and to nobody whose certificate does not verify.
 
         Raises:
-            Transient: `bus.unreachable`. Denied: `bus.denied`, or the key file is unfit (`nkey.…`).
+            Transient: `bus.unreachable`, `bus.certificate`. Denied: `bus.denied`, or the key file is unfit (`nkey.…`).
+            Refused: `bus.ca`.
         """
         inbox = f"_INBOX.{public_key(seed_file) if seed_file else name}"
-        link = cls(name, inbox, servers, bytes(read_seed(seed_file)).decode() if seed_file else None)
+        seed = bytes(read_seed(seed_file)).decode() if seed_file else None
+        link = cls(name, inbox, servers, seed, handshake.options(tls))
         try:
             async with asyncio.timeout(timeout_s):
                 await link._connect_unless_denied()
@@ -96,6 +104,7 @@ class Link:
             disconnected_cb=self._on_disconnect,
             reconnected_cb=self._on_reconnect,
             closed_cb=self._on_close,
+            **self._encryption,
         )
         await self.client.subscribe(f"{self._prefix}*", cb=self._on_reply)
         for listener in tuple(self._listeners):
@@ -110,6 +119,8 @@ class Link:
 
     def _why_not(self, exc: BaseException) -> AgentplaneError | None:
         where = ", ".join(self._servers)
+        if untrusted := handshake.failure(self._last_error or str(exc), where):
+            return untrusted
         if "authorization" in f"{self._last_error} {exc}".lower():
             return Denied("the bus does not know this key", code="bus.denied", where=where)
         if isinstance(exc, DRIVER):
@@ -179,7 +190,7 @@ class Link:
         with translated(subject):
             await self.client.publish(subject, data, reply=reply, headers=headers)
 
-    async def listen(self, subject: str, sink: Sink, *, queue: str = "") -> "Listener":
+    async def listen(self, subject: str, sink: Sink, *, queue: str = "") -> Listener:
         """Hand every message of a subject to `sink`, one after the other; the server knows when this returns."""
         listener = Listener(subject, sink, queue)
         with translated(subject):
@@ -193,7 +204,7 @@ class Link:
         with contextlib.suppress(*DRIVER):  # away: a reconnect subscribes again
             await self.client.flush(timeout=2)
 
-    async def unlisten(self, listener: "Listener") -> None:
+    async def unlisten(self, listener: Listener) -> None:
         """Stop listening; quietly, when the connection is gone already."""
         self._listeners.discard(listener)
         with contextlib.suppress(*DRIVER):
@@ -235,7 +246,8 @@ class Link:
             log.warning("the bus drops messages for a slow reader", extra={"subject": error.subject})
         else:
             log.debug("bus: %s", self._last_error)
-        if "authorization violation" in self._last_error.lower():
+        untrusted = isinstance(error, ssl.SSLError) and len(self._servers) == 1  # of several, another may be better
+        if untrusted or "authorization violation" in self._last_error.lower():
             self._denied.set()
 
     def _on_violation(self, what: str, subject: str) -> None:
@@ -284,22 +296,3 @@ class Link:
                 continue
             await self._on_reconnect()
             return
-
-
-class Listener:
-    """A subscription that outlives the client it was made on."""
-
-    def __init__(self, subject: str, sink: Sink, queue: str) -> None:
-        self._subject = subject
-        self._sink = sink
-        self._queue = queue
-        self._subscription: Subscription | None = None
-
-    async def attach(self, client: Client) -> None:
-        """Subscribe on this client."""
-        self._subscription = await client.subscribe(self._subject, queue=self._queue, cb=self._sink)
-
-    async def detach(self) -> None:
-        """Unsubscribe."""
-        if self._subscription is not None:
-            await self._subscription.unsubscribe()

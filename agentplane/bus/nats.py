@@ -20,6 +20,7 @@ from agentplane.bus.failures import checked
 from agentplane.bus.link import Link
 from agentplane.bus.pull import Pull
 from agentplane.bus.streams import STREAMS, stream_of
+from agentplane.bus.tls import Tls, chosen
 from agentplane.errors import AgentplaneError, NotFound, Refused, Transient
 from agentplane.ports import Message, Responder
 
@@ -45,14 +46,23 @@ class NatsBus:
 
     @classmethod
     async def connect(
-        cls, servers: list[str], *, nkey_seed_file: Path | None, name: str, timeout_s: float = 5.0
+        cls,
+        servers: Sequence[str],
+        *,
+        nkey_seed_file: Path | None,
+        name: str,
+        timeout_s: float = 5.0,
+        tls: Tls | None = None,
+        allow_plaintext: bool = False,
     ) -> Self:
-        """Connect; afterwards the connection comes back by itself, for ever.
+        """Connect; afterwards the connection comes back by itself, for ever. Off this machine only with TLS.
 
         Raises:
-            Transient: code `bus.unreachable`. Denied: code `bus.denied`, or `nkey.…` for an unfit key file.
+            Transient: code `bus.unreachable`, `bus.certificate`. Refused: `bus.address`, `bus.ca`.
+            Denied: code `bus.plaintext`, `bus.denied`, or `nkey.…` for an unfit key file.
         """
-        return cls(await Link.open(servers, seed_file=nkey_seed_file, name=name, timeout_s=timeout_s))
+        how = chosen(servers, tls, allow_plaintext=allow_plaintext)
+        return cls(await Link.open(list(servers), seed_file=nkey_seed_file, name=name, timeout_s=timeout_s, tls=how))
 
     @property
     def connected(self) -> bool:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
+from agentplane.bus.tls import Tls
 from agentplane.errors import Broken, Refused
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ class Context(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     servers: tuple[str, ...]
     nkey_seed_file: str | None
     trusted_keys_dir: str
+    tls: Tls | None = None  # as `nats.tls` of the daemons
+    allow_plaintext: bool = False
 
 
 def state_dir(ctx: click.Context) -> Path:
@@ -70,7 +73,13 @@ async def connected(context: Context) -> AsyncIterator["NatsBus"]:
     from agentplane.bus.nats import NatsBus
 
     seed = Path(context.nkey_seed_file) if context.nkey_seed_file else None
-    bus = await NatsBus.connect(list(context.servers), nkey_seed_file=seed, name=f"cli-{getpass.getuser()}")
+    bus = await NatsBus.connect(
+        context.servers,
+        nkey_seed_file=seed,
+        name=f"cli-{getpass.getuser()}",
+        tls=context.tls,
+        allow_plaintext=context.allow_plaintext,
+    )
     try:
         yield bus
     finally:

@@ -6,10 +6,11 @@ no socket and needs none of the files that the configuration names.
 
 import json
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from agentplane.bus.tls import Tls, address_problem, plaintext_problem
 from agentplane.errors import Refused
 
 
@@ -36,11 +37,37 @@ class DaemonSettings(Settings):
     metrics_port: Port | None = None  # on 127.0.0.1, for Prometheus; None: off
 
 
+class TlsSettings(Settings):
+    """Whom to believe when the bus shows a certificate."""
+
+    ca_file: AbsolutePath | None = None  # PEM, public; None: the system's authorities
+    server_name: Annotated[str, Field(min_length=1, max_length=253)] | None = None  # None: the name in the address
+
+
 class NatsSettings(Settings):
     """How to reach the bus."""
 
     servers: Annotated[tuple[str, ...], Field(min_length=1)]
     nkey_seed_file: AbsolutePath | None = None  # None: a server without authentication (tests only)
+    tls: TlsSettings | None = None  # needed off this machine; tls:// alone means the system's authorities
+    allow_plaintext: bool = False  # off this machine without TLS: only where a tunnel encrypts already
+
+    @model_validator(mode="after")
+    def _encrypted_or_here(self) -> Self:
+        problem = address_problem(self.servers) or plaintext_problem(
+            self.servers, tls=self.tls is not None, allow_plaintext=self.allow_plaintext
+        )
+        if problem:
+            raise ValueError(f"{problem}; set tls.ca_file, or allow_plaintext where a tunnel encrypts already")
+        return self
+
+    @property
+    def encryption(self) -> Tls | None:
+        """What `tls` says, in the bus's words."""
+        if self.tls is None:
+            return None
+        ca_file = None if self.tls.ca_file is None else str(self.tls.ca_file)
+        return Tls(ca_file=ca_file, server_name=self.tls.server_name)
 
 
 class PostgresSettings(Settings):

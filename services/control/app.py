@@ -16,6 +16,7 @@ from agentplane.controllers.heartbeats import Standing
 from agentplane.controllers.leases import Patience
 from agentplane.controllers.runs import Office
 from agentplane.controllers.schedule import Scheme
+from agentplane.daemon.bus import connect
 from agentplane.daemon.lifecycle import Lifecycle
 from agentplane.daemon.logs import get_logger
 from agentplane.documents.edge import read_document
@@ -209,9 +210,7 @@ def _relay(store: PostgresEventStore, conninfo: str, bus: NatsBus) -> tuple[Rela
 
 
 async def _connect(settings: ControlSettings) -> NatsBus:
-    bus = await NatsBus.connect(
-        list(settings.nats.servers), nkey_seed_file=settings.nats.nkey_seed_file, name="agentplane-control"
-    )
+    bus = await connect(settings.nats, "agentplane-control")
     try:
         await bus.ensure_streams()
     except BaseException:

@@ -13,6 +13,7 @@ import msgspec
 from agentplane.bus import subjects
 from agentplane.bus.nats import NatsBus
 from agentplane.clock import SystemClock
+from agentplane.daemon.bus import connect
 from agentplane.daemon.lifecycle import Lifecycle
 from agentplane.daemon.logs import get_logger
 from agentplane.errors import AgentplaneError, Transient
@@ -149,9 +150,7 @@ async def _connected(settings: ExecutorSettings, lifecycle: Lifecycle) -> NatsBu
     nats, told = settings.nats, False
     while not lifecycle.stopping.is_set():
         try:
-            return await NatsBus.connect(
-                list(nats.servers), nkey_seed_file=nats.nkey_seed_file, name=f"executor {settings.name}"
-            )
+            return await connect(nats, f"executor {settings.name}")
         except Transient as exc:
             if not told:
                 log.warning("NATS is away; guests run on without us meanwhile", code=exc.code, reason=str(exc))

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final, TypeVar
 
 from agentplane.bus.nats import NatsBus
+from agentplane.daemon.bus import connect
 from agentplane.daemon.config import NatsSettings
 from agentplane.daemon.lifecycle import Lifecycle
 from agentplane.daemon.logs import get_logger
@@ -103,7 +104,7 @@ async def _rebuild(views: ViewStore, name: str | None) -> tuple[Rebuilt, ...]:
 
 
 async def _connect(nats: NatsSettings) -> NatsBus:
-    return await NatsBus.connect(list(nats.servers), nkey_seed_file=nats.nkey_seed_file, name="projector")
+    return await connect(nats, "projector")
 
 
 async def _patiently(attempt: Callable[[], Awaitable[T]], lifecycle: Lifecycle) -> T | None:
