@@ -32,8 +32,10 @@ def major() -> int:
     return int(found[1])
 
 
-def base_backup(socket: Path, port: int, passfile: Path, target: Path) -> None:
+def base_backup(socket: Path, port: int, passfile: Path | None, target: Path) -> None:
     """Copy the running cluster with the WAL that makes it consistent (pg_basebackup, tar, gzip).
+
+    `passfile`: libpq's; None where the socket trusts our account.
 
     Raises:
         Broken: `backup.postgres`.
@@ -41,7 +43,7 @@ def base_backup(socket: Path, port: int, passfile: Path, target: Path) -> None:
     argv = [str(binaries() / "pg_basebackup"), f"--host={socket}", f"--port={port}", "--username=postgres"]
     argv += [f"--pgdata={target}", "--format=tar", "--gzip", "--wal-method=stream", "--checkpoint=fast"]
     argv += ["--no-password", "--label=agentplane"]
-    _run(argv, env={**os.environ, "PGPASSFILE": str(passfile)})
+    _run(argv, env={**os.environ, **({"PGPASSFILE": str(passfile)} if passfile else {})})
 
 
 def unpack(source: Path, data: Path) -> None:
@@ -91,11 +93,13 @@ def private_server(data: Path) -> Iterator[str]:
     door = Path(tempfile.mkdtemp(prefix="agentplane-restore-"))
     (door / "hba").write_text("local all postgres peer map=restore\n")
     (door / "ident").write_text(f"restore {pwd.getpwuid(os.geteuid()).pw_name} postgres\n")
-    for path in (door, door / "hba", door / "ident"):
+    (door / "conf").touch()  # Debian keeps the cluster's own outside of the data directory, where a backup has none
+    for path in (door, door / "hba", door / "ident", door / "conf"):
         os.chown(path, user.pw_uid, user.pw_gid)
     settings = {
         "listen_addresses": "",
         "unix_socket_directories": str(door),
+        "config_file": str(door / "conf"),
         "hba_file": str(door / "hba"),
         "ident_file": str(door / "ident"),
         "port": "5432",

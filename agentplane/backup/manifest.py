@@ -9,10 +9,12 @@ from typing import Final
 
 import msgspec
 
+from agentplane.backup.sources import Of
 from agentplane.errors import NotFound, Refused, Tampered
 
 NAME: Final = "manifest.json"
-FORMAT: Final = 1
+FORMAT: Final = 2
+_READABLE: Final = (1, FORMAT)  # 1 knew stacks only
 _CHUNK: Final = 1 << 20
 
 
@@ -46,12 +48,13 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """All that a restore needs to know before it touches anything."""
 
     format: int
+    of: Of = "stack"
     made_at: str  # RFC 3339
     agentplane: str  # the version that made it
-    postgres_major: int
+    postgres_major: int | None  # None: without a database
     schema_version: int
-    log: LogMark  # when the backup began; the database copy begins with exactly this and may hold a little more
-    journal: JournalMark  # when the backup ended: never behind the database
+    log: LogMark | None  # when the backup began; the database copy begins with exactly this and may hold a little more
+    journal: JournalMark | None  # when the backup ended: never behind the database
     with_keys: bool
     files: tuple[FileEntry, ...]
 
@@ -87,8 +90,9 @@ def read(directory: Path) -> Manifest:
         raise Refused(f"has no {NAME}", code="backup.partial", where=str(directory), hint=hint) from None
     except (OSError, msgspec.MsgspecError) as exc:
         raise Refused(f"is not a manifest: {exc}", code="backup.format", where=str(path)) from exc
-    if found.format != FORMAT:
-        raise Refused(f"format {found.format}; this program reads {FORMAT}", code="backup.format", where=str(path))
+    if found.format not in _READABLE:
+        words = f"format {found.format}; this program reads {FORMAT} and older"
+        raise Refused(words, code="backup.format", where=str(path))
     return found
 
 

@@ -7,17 +7,18 @@ from pathlib import Path
 
 import msgspec
 
-from agentplane.backup import attempts, audit, database, manifest
+from agentplane.backup import attempts, audit, database
 from agentplane.backup.journals import Journal
 from agentplane.backup.manifest import JournalMark, LogMark, Manifest
-from agentplane.backup.take import CONFIG, JOURNAL, POSTGRES, SECRET, SECRET_DIRECTORIES, TRUSTED
+from agentplane.backup.read import open_backup
+from agentplane.backup.sources import SECRET_DIRECTORIES
+from agentplane.backup.take import CONFIG, JOURNAL, POSTGRES, SECRET, TRUSTED
 from agentplane.errors import Broken, Conflict, Refused, Tampered
 from agentplane.evidence.edge import fsync_directory, load_private_key, load_public_key, load_trusted_keys
 from agentplane.stack.layout import Layout
 from agentplane.stack.ports import load_or_choose
 from agentplane.stack.postgres import write_passfile
 from agentplane.stack.provision import DATABASE, EXECUTOR, prepare_root
-from agentplane.store.migrate import latest_version
 
 Say = Callable[[str], None]
 _SUPERUSER = "postgres"
@@ -42,13 +43,10 @@ def restore(source: Path, root: Path, *, keys: Path | None, say: Say) -> Restore
         NotFound, Refused, Tampered: the backup is partial, damaged, of another version, or keys are missing or wrong.
         Conflict: `backup.not-empty`. Broken: `backup.postgres`, `backup.io`.
     """
-    found = manifest.read(source)
-    _check_versions(source, found)
+    found = open_backup(source, "stack", say)
     if root.exists() and any(root.iterdir()):
         hint = "restore into a new directory: --state-dir"
         raise Conflict("is not empty", code="backup.not-empty", where=str(root), hint=hint)
-    say(f"{len(found.files)} files against their SHA-256")
-    manifest.check_files(source, found)
     staging = root.with_name(root.name + ".restoring")
     if staging.exists():
         hint = f"another restore is at work, or was killed: rm -r {staging}"
@@ -64,25 +62,9 @@ def restore(source: Path, root: Path, *, keys: Path | None, say: Say) -> Restore
     return msgspec.structs.replace(restored, directory=str(root))
 
 
-def _check_versions(source: Path, found: Manifest) -> None:
-    where = str(source / manifest.NAME)
-    if (installed := database.major()) != found.postgres_major:
-        raise Refused(
-            f"made with PostgreSQL {found.postgres_major}; here is {installed}, which cannot read its files",
-            code="backup.postgres-version",
-            where=where,
-            hint=f"restore with PostgreSQL {found.postgres_major} first on PATH, then pg_dump into the new one",
-        )
-    if found.schema_version > latest_version():
-        raise Refused(
-            f"schema version {found.schema_version}; this program knows {latest_version()}",
-            code="backup.schema",
-            where=where,
-            hint=f"restore with agentplane {found.agentplane} or newer",
-        )
-
-
 def _build(source: Path, found: Manifest, layout: Layout, keys: Path | None, say: Say) -> Restored:
+    if found.log is None or found.journal is None:
+        raise Refused("is of a stack, without its log or journal", code="backup.format", where=str(source))
     prepare_root(layout)
     _put_keys(source, found, layout, keys)
     trusted = load_trusted_keys(layout.trusted_keys)

@@ -1,7 +1,8 @@
-"""Taking a backup of a running stack. Stops nothing, locks nothing.
+"""Taking a backup of what runs. Stops nothing, locks nothing.
 
 The order makes it consistent: first the database, then attempts, then the journal. So the journal is never behind what
-the database calls committed, which an executor could not explain; what it is ahead, it delivers after a restore.
+the database calls committed, which an executor could not explain; what it is ahead, it delivers after a restore. On
+hosts of their own the same holds when the executors are backed up after the control host.
 """
 
 import os
@@ -13,41 +14,36 @@ from typing import Final
 
 from agentplane import __version__
 from agentplane.backup import attempts, audit, database, journals, manifest
-from agentplane.backup.manifest import Manifest
+from agentplane.backup.manifest import JournalMark, LogMark, Manifest
+from agentplane.backup.sources import Cluster, ExecutorState, Source
 from agentplane.clock import rfc3339
-from agentplane.errors import Broken, Conflict, Refused
+from agentplane.errors import Broken, Conflict
 from agentplane.evidence.edge import fsync_directory, load_trusted_keys
-from agentplane.stack.layout import Layout
-from agentplane.stack.ports import load_ports
-from agentplane.stack.provision import EXECUTOR, conninfo
-from agentplane.store import roles
+from agentplane.evidence.keys import TrustedKeys
 from agentplane.store.migrate import latest_version
 
 POSTGRES, JOURNAL, TRUSTED, CONFIG, SECRET = "postgres", "journal", "trusted", "config", "private"
-SECRET_DIRECTORIES: Final = ("keys", "nkeys", "secrets")  # passwords are made anew by a restore
+PARTIAL: Final = ".partial"
 
 Say = Callable[[str], None]
 
 
-def take(layout: Layout, target: Path, *, with_keys: bool, now: datetime, say: Say) -> Manifest:
+def take(source: Source, target: Path, *, with_keys: bool, now: datetime, say: Say) -> Manifest:
     """Write a backup into a new directory, which appears when it is whole.
 
     `with_keys`: private keys and secrets too; such a backup is as secret as the host itself.
 
     Raises:
-        Refused: `backup.no-stack`. Conflict: `backup.target`: there is something already.
-        Transient: the database is away. Broken: `backup.postgres`, `backup.io`.
+        Conflict: `backup.target`: there is something already. Transient: the database is away.
+        Broken: `backup.postgres`, `backup.io`. Tampered: the journal does not verify.
     """
-    ports = load_ports(layout.ports)
-    if ports is None or not layout.context.exists():
-        raise Refused(f"there is no stack in {layout.root}", code="backup.no-stack", hint="name it with --state-dir")
-    draft = target.absolute().with_name(target.name + ".partial")
+    draft = target.absolute().with_name(target.name + PARTIAL)
     if target.exists() or draft.exists():
         found = target if target.exists() else draft
         raise Conflict("is there already", code="backup.target", where=str(found), hint="name a new directory")
     try:
         draft.mkdir(mode=0o700, parents=True)
-        made = _fill(layout, ports["postgres"], draft, with_keys=with_keys, now=now, say=say)
+        made = _fill(source, draft, with_keys=with_keys, now=now, say=say)
         _make_durable(draft)
         draft.rename(target)
         fsync_directory(target.absolute().parent)
@@ -58,29 +54,24 @@ def take(layout: Layout, target: Path, *, with_keys: bool, now: datetime, say: S
     return made
 
 
-def _fill(layout: Layout, port: int, draft: Path, *, with_keys: bool, now: datetime, say: Say) -> Manifest:
-    trusted = load_trusted_keys(layout.trusted_keys)
-    say("the log's mark")
-    before = audit.mark(conninfo(layout, port, roles.OWNER))
-    say("the database")
-    database.base_backup(layout.postgres / "socket", port, layout.passfiles / "postgres", draft / POSTGRES)
-    say("attempts and the journal")
-    attempts.pack(layout.executor, draft / attempts.ARCHIVE)
-    journals.copy(layout.executor / "journal", draft / JOURNAL)
-    journal = journals.Journal(draft / JOURNAL, EXECUTOR, trusted).mark()
-    shutil.copytree(layout.trusted_keys, draft / TRUSTED)
+def _fill(source: Source, draft: Path, *, with_keys: bool, now: datetime, say: Say) -> Manifest:
+    trusted = load_trusted_keys(source.trusted)
+    log = None if source.cluster is None else _copy_database(source.cluster, draft, say)
+    journal = None if source.executor is None else _copy_executor(source.executor, draft, trusted, say)
+    shutil.copytree(source.trusted, draft / TRUSTED)
     (draft / CONFIG).mkdir()
-    for path in layout.config.glob("*.json"):
+    for path in source.files:
         shutil.copyfile(path, draft / CONFIG / path.name)
     if with_keys:
-        _copy_secrets(layout, draft / SECRET)
+        _copy_secrets(source.secrets, draft / SECRET)
     made = Manifest(
         format=manifest.FORMAT,
+        of=source.of,
         made_at=rfc3339(now),
         agentplane=__version__,
-        postgres_major=database.major(),
+        postgres_major=database.major() if log else None,
         schema_version=latest_version(),
-        log=before,
+        log=log,
         journal=journal,
         with_keys=with_keys,
         files=manifest.describe(draft),
@@ -90,11 +81,26 @@ def _fill(layout: Layout, port: int, draft: Path, *, with_keys: bool, now: datet
     return made
 
 
-def _copy_secrets(layout: Layout, target: Path) -> None:
+def _copy_database(cluster: Cluster, draft: Path, say: Say) -> LogMark:
+    say("the log's mark")
+    before = audit.mark(cluster.conninfo)
+    say("the database")
+    database.base_backup(cluster.socket, cluster.port, cluster.passfile, draft / POSTGRES)
+    return before
+
+
+def _copy_executor(executor: ExecutorState, draft: Path, trusted: TrustedKeys, say: Say) -> JournalMark:
+    say("attempts and the journal")
+    attempts.pack(executor.directory, draft / attempts.ARCHIVE)
+    journals.copy(executor.directory / "journal", draft / JOURNAL)
+    return journals.Journal(draft / JOURNAL, executor.name, trusted).mark()
+
+
+def _copy_secrets(directories: tuple[Path, ...], target: Path) -> None:
     target.mkdir(mode=0o700)
-    for name in SECRET_DIRECTORIES:
-        ignore = shutil.ignore_patterns("trusted") if name == "keys" else None
-        shutil.copytree(layout.root / name, target / name, ignore=ignore)
+    for directory in directories:
+        ignore = shutil.ignore_patterns("trusted") if directory.name == "keys" else None
+        shutil.copytree(directory, target / directory.name, ignore=ignore)
 
 
 def _close(directory: Path) -> None:

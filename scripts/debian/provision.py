@@ -112,12 +112,23 @@ def _documents(executor: str) -> dict[str, dict[str, Any]]:
             "vm_kit": str(SHARE / "vm"),
             "kernel_deb": str(kernel[-1]) if kernel else None,
         },
+        "backup-control": _backup("control") | {"database": {"database": DATABASE, "port": PORT}},
+        "backup-executor": _backup("executor")
+        | {"executor": {"name": executor, "state_dir": "/var/lib/agentplane-executor"}},
         "context": {
             "tenant": TENANT,
             "servers": ["nats://127.0.0.1:4222"],
             "nkey_seed_file": "/etc/agentplane/keys/user.nkey",
             "trusted_keys_dir": "/etc/agentplane/trusted",
         },
+    }
+
+
+def _backup(host: str) -> dict[str, Any]:
+    return {
+        "directory": f"/var/lib/agentplane-backup-{host}",
+        "trusted_keys_dir": "/etc/agentplane/trusted",
+        "files": ["/etc/agentplane/inventory.json", f"/etc/agentplane/{host}.json"],
     }
 
 

@@ -20,6 +20,7 @@ SERVICES = ("control", "projector", "executor")
 # What a daemon may be exposed at most (systemd-analyze security, 0 to 10). The executor is root: it changes users for
 # guests, makes control groups and, where Nix has no daemon, the sandboxes of builds; docs/deploy.md names each cost.
 EXPOSURE = {"control": 1.1, "projector": 1.1, "database": 1.2, "executor": 4.3}
+EXPOSURE |= {"backup-control": 0.8, "backup-executor": 0.8}
 MODELS: dict[str, type[Settings]] = {
     "control": ControlSettings,
     "projector": ProjectorSettings,
@@ -41,12 +42,12 @@ def analyze() -> str:
 @pytest.fixture
 def installed(tmp_path: Path) -> Path:
     """The units beside programs of their names: `verify` looks for those."""
-    for daemon in (*SERVICES, "database"):
-        program = tmp_path / f"agentplane-{daemon}"
+    for name in ("agentplane", *(f"agentplane-{daemon}" for daemon in (*SERVICES, "database"))):
+        program = tmp_path / name
         program.write_text("#!/bin/sh\n")
         program.chmod(0o755)
     for unit in UNITS.iterdir():
-        text = re.sub(r"^(Exec\w+)=agentplane-", rf"\1={tmp_path}/agentplane-", unit.read_text(), flags=re.MULTILINE)
+        text = re.sub(r"^(Exec\w+)=agentplane\b", rf"\1={tmp_path}/agentplane", unit.read_text(), flags=re.MULTILINE)
         (tmp_path / unit.name).write_text(text)
     return tmp_path
 
@@ -58,7 +59,7 @@ def directives(daemon: str, name: str) -> list[str]:
 
 
 def test_systemd_finds_nothing_to_say(analyze: str, installed: Path) -> None:
-    units = sorted(str(path) for path in installed.iterdir() if path.suffix in {".service", ".slice"})
+    units = sorted(str(path) for path in installed.iterdir() if path.suffix in {".service", ".slice", ".timer"})
     done = subprocess.run([analyze, "verify", *units], capture_output=True, text=True, check=False)
     # an unknown key only warns and exits 0: every line counts, but those about other packages' units
     about_ours = [line for line in done.stderr.splitlines() if "agentplane" in line]
