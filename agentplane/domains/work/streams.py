@@ -1,0 +1,39 @@
+"""Whose history an event of a family is: the stream on which it stands. Pure."""
+
+from typing import Any, Final
+
+from agentplane.events.model import StreamId
+
+NAMESPACE: Final = "default"
+FOREIGN: Final = "Foreign"  # the kind of streams with events of types that no domain declares
+MAX_NAME_CHARS: Final = 200
+_NAMELESS: Final = "unknown"
+
+# family -> the kind of its streams, and the fields of data that name one, first come; "actor": the envelope's
+_PLACES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
+    "work_order": ("WorkOrder", ("work_order_id",)),
+    "mail": ("Mail", ("message_id",)),
+    "agent": ("Agent", ("agent", "actor")),
+    "process": ("Process", ("process_id",)),
+    "verify": ("Verification", ("work_order_id", "process_id")),
+    "assignment": ("Assignment", ("agent", "actor")),
+    "patrol": ("Patrol", ("actor",)),
+    "metrics": ("Metrics", ("actor",)),
+    "compliance": ("Compliance", ("rule_id",)),
+    "decision": ("Decision", ("decision_id", "decision_type")),
+    "sprint": ("Sprint", ("sprint_id",)),
+    "objective": ("Objective", ("objective_id",)),
+}
+KINDS: Final = tuple(kind for kind, _ in _PLACES.values())
+
+
+def stream_of(tenant: str, type_: str, data: dict[str, Any], actor: str) -> StreamId:
+    """The stream of an event with canonical type and data; one of a foreign type is named by its first word."""
+    family = type_.partition(".")[0]
+    if family not in _PLACES:
+        return StreamId(tenant, FOREIGN, NAMESPACE, family[:MAX_NAME_CHARS] or _NAMELESS)
+    kind, fields = _PLACES[family]
+    known = {**data, "actor": actor}
+    names = (known.get(field) for field in fields)
+    name = next((each for each in names if isinstance(each, str) and each), _NAMELESS)
+    return StreamId(tenant, kind, NAMESPACE, name[:MAX_NAME_CHARS])
