@@ -62,6 +62,9 @@ def translate(error: psycopg.Error) -> AgentplaneError:  # noqa: PLR0911 - one l
             return Broken(words, code="store.schema", hint="the database does not exist; create and migrate it")
         case errors.DiskFull() | errors.OutOfMemory():
             return Transient(words, delay_s=5.0, code="store.full", hint="free space on the database's disk")
+        case errors.LockNotAvailable():
+            hint = "who holds it: SELECT pid, query FROM pg_stat_activity WHERE state <> 'idle'; nothing was changed"
+            return Transient(words, code="store.locked", hint=hint)
         case errors.RestrictViolation():
             return Refused(words, code="store.append-only")
         case errors.UniqueViolation() | errors.SerializationFailure() | errors.DeadlockDetected():

@@ -1,7 +1,9 @@
 """Versioned migrations: `migrations/NNNN_name.sql`, run once, in order, all pending ones in one transaction.
 
-What ran is recorded with its checksum in `public.agentplane_migrations`. A database that a newer version migrated,
-or whose recorded migrations are not the shipped ones, is refused before anything is touched.
+What ran is recorded with its checksum in `public.agentplane_migrations`. A database whose recorded migrations are not
+the shipped ones is refused before anything is touched. One that a newer version migrated is refused as well, unless
+every newer step says that this version still works with it: `-- works with schema N and newer` as its first line. So an
+upgrade migrates while the old daemons run, and they may restart, until all are replaced.
 """
 
 import hashlib
@@ -14,15 +16,22 @@ import msgspec
 import psycopg
 from psycopg import AsyncConnection
 
-from agentplane.errors import Broken
+from agentplane.errors import Broken, Transient
 from agentplane.store.connection import Row, connect, translated
 
 NAME: Final = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql")
+WORKS_WITH: Final = re.compile(r"-- works with schema (\d+) and newer\n")
 LOCK: Final = 4702111234474983746
 TABLE: Final = """
     CREATE TABLE IF NOT EXISTS public.agentplane_migrations (
-        version integer PRIMARY KEY, name text NOT NULL, checksum text NOT NULL, applied_at timestamptz NOT NULL
+        version integer PRIMARY KEY, name text NOT NULL, checksum text NOT NULL, applied_at timestamptz NOT NULL,
+        works_with integer
     )"""
+# of a database that an older version made
+COLUMN: Final = "ALTER TABLE public.agentplane_migrations ADD COLUMN IF NOT EXISTS works_with integer"
+# Whoever waits for a table's lock holds up all who come after, such as appends: so not for long, but often.
+LOCK_TIMEOUT: Final = "2s"
+LOCK_ATTEMPTS: Final = 60
 
 
 class Migration(msgspec.Struct, frozen=True):
@@ -36,6 +45,21 @@ class Migration(msgspec.Struct, frozen=True):
     def checksum(self) -> str:
         """SHA-256 of its text, hex."""
         return hashlib.sha256(self.sql.encode()).hexdigest()
+
+    @property
+    def works_with(self) -> int:
+        """The oldest program, by its schema version, that works on with a database that has this step."""
+        found = WORKS_WITH.match(self.sql)
+        return int(found[1]) if found else self.version
+
+
+class Applied(msgspec.Struct, frozen=True):
+    """One step that a database has."""
+
+    version: int
+    name: str
+    checksum: str
+    works_with: int
 
 
 def shipped() -> tuple[Migration, ...]:
@@ -84,20 +108,38 @@ async def migrate(conninfo: str, steps: tuple[Migration, ...] | None = None) -> 
     Raises:
         Broken: code `store.schema` (a newer or another schema is there), `store.migration` (one failed; nothing of
             this call remains).
-        Transient, Denied: as `connect`.
+        Transient: `store.locked`: somebody holds a table for minutes. Transient, Denied: as `connect`.
     """
     steps = shipped() if steps is None else steps
+    for _ in range(LOCK_ATTEMPTS - 1):
+        try:
+            return await _migrate_once(conninfo, steps)
+        except Transient as exc:
+            if exc.code != "store.locked":
+                raise
+    return await _migrate_once(conninfo, steps)
+
+
+async def _migrate_once(conninfo: str, steps: tuple[Migration, ...]) -> tuple[str, ...]:
     async with await connect(conninfo) as connection:
         with translated():
             async with connection.transaction():
                 await connection.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
                 applied = await _applied(connection)
                 _compare(applied, steps)
-                await connection.execute(TABLE)
-                await connection.execute("GRANT SELECT ON public.agentplane_migrations TO PUBLIC")
-                for step in steps[len(applied) :]:
-                    await _run(connection, step)
-    return tuple(f"{step.version:04d}_{step.name}" for step in steps[len(applied) :])
+                pending = steps[len(applied) :]
+                if pending:
+                    await _run_all(connection, pending)
+    return tuple(f"{step.version:04d}_{step.name}" for step in pending)
+
+
+async def _run_all(connection: AsyncConnection[Row], steps: tuple[Migration, ...]) -> None:
+    await connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'".encode())
+    await connection.execute(TABLE)
+    await connection.execute(COLUMN)
+    await connection.execute("GRANT SELECT ON public.agentplane_migrations TO PUBLIC")
+    for step in steps:
+        await _run(connection, step)
 
 
 async def _run(connection: AsyncConnection[Row], step: Migration) -> None:
@@ -111,32 +153,36 @@ async def _run(connection: AsyncConnection[Row], step: Migration) -> None:
             code="store.migration",
         ) from exc
     await connection.execute(
-        "INSERT INTO public.agentplane_migrations VALUES (%s, %s, %s, %s)",
-        [step.version, step.name, step.checksum, datetime.now(UTC)],
+        "INSERT INTO public.agentplane_migrations VALUES (%s, %s, %s, %s, %s)",
+        [step.version, step.name, step.checksum, datetime.now(UTC), step.works_with],
     )
 
 
-async def _applied(connection: AsyncConnection[Row]) -> list[tuple[int, str, str]]:
+async def _applied(connection: AsyncConnection[Row]) -> list[Applied]:
     exists = await connection.execute("SELECT to_regclass('public.agentplane_migrations') IS NOT NULL")
     if (await exists.fetchone()) == (False,):
         return []
+    # by way of JSON: the column is not there yet in a database that an older version made
     found = await connection.execute(
-        "SELECT version, name, checksum FROM public.agentplane_migrations ORDER BY version"
+        "SELECT version, name, checksum, coalesce((to_jsonb(m) ->> 'works_with')::int, version)"
+        " FROM public.agentplane_migrations m ORDER BY version"
     )
-    return [(int(version), str(name), str(checksum)) for version, name, checksum in await found.fetchall()]
+    return [Applied(int(row[0]), str(row[1]), str(row[2]), int(row[3])) for row in await found.fetchall()]
 
 
-def _compare(applied: list[tuple[int, str, str]], steps: tuple[Migration, ...]) -> None:
-    if len(applied) > len(steps):
-        raise Broken(
-            f"the database is at schema version {len(applied)}, this program knows {len(steps)}",
-            code="store.schema",
-            hint="a newer version migrated it; upgrade this one",
-        )
-    for (version, name, checksum), step in zip(applied, steps, strict=False):
-        if (version, name, checksum) != (step.version, step.name, step.checksum):
+def _compare(applied: list[Applied], steps: tuple[Migration, ...]) -> None:
+    for there, step in zip(applied, steps, strict=False):
+        if (there.version, there.name, there.checksum) != (step.version, step.name, step.checksum):
             raise Broken(
-                f"migration {version:04d}_{name} ran with another text than this program ships",
+                f"migration {there.version:04d}_{there.name} ran with another text than this program ships",
                 code="store.schema",
                 hint="a published migration is never edited; restore the file, and add a new one",
             )
+    needed = max((newer.works_with for newer in applied[len(steps) :]), default=0)
+    if needed > len(steps):
+        raise Broken(
+            f"the database is at schema version {len(applied)}, which works with programs of schema {needed} and newer;"
+            f" this one knows {len(steps)}",
+            code="store.schema",
+            hint="a newer version migrated it; upgrade this one",
+        )
