@@ -116,7 +116,7 @@ def render(config: ServerConfig, users: tuple[User, ...]) -> str:
     Raises:
         Refused: code `bus.duplicate-user` (two users, one key), `bus.public-key` (not a public user key).
     """
-    _check_keys(users)
+    checked(users)
     lines = [
         f"listen: {_quote(f'{config.host}:{config.port}')}",
         f"server_name: {_quote(config.server_name)}",
@@ -138,6 +138,12 @@ def render(config: ServerConfig, users: tuple[User, ...]) -> str:
         "}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def as_document(user: User) -> dict[str, object]:
+    """The user as nats-server reads it from JSON."""
+    permissions = {"publish": {"allow": list(user.publish)}, "subscribe": {"allow": list(user.subscribe)}}
+    return {"nkey": user.public_key, "permissions": permissions}
 
 
 def _tls_lines(tls: ServerTls) -> list[str]:
@@ -163,15 +169,17 @@ def _user_lines(user: User) -> list[str]:
     ]
 
 
-def _check_keys(users: tuple[User, ...]) -> None:
-    seen: set[str] = set()
+def checked(users: tuple[User, ...]) -> tuple[User, ...]:
+    """The same users. Raises Refused: code `bus.duplicate-user` (two users, one key), `bus.public-key`."""
+    seen: dict[str, str] = {}
     for user in users:
         key = user.public_key
         if not (key.startswith("U") and key.isalnum() and key.isascii()):
             raise Refused(f"{user.name}: not a public user key", code="bus.public-key", hint="it starts with U")
         if key in seen:
-            raise Refused(f"{user.name}: another user has this key", code="bus.duplicate-user")
-        seen.add(key)
+            raise Refused(f"{user.name}: {seen[key]} has this key", code="bus.duplicate-user", hint="a key each")
+        seen[key] = user.name
+    return users
 
 
 def _inbox(public_key: str) -> str:

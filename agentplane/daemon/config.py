@@ -81,7 +81,7 @@ class PostgresSettings(Settings):
         return f"{self.conninfo} passfile={self.passfile}" if self.passfile else self.conninfo
 
 
-SettingsT = TypeVar("SettingsT", bound=Settings)
+SettingsT = TypeVar("SettingsT", bound=BaseModel)
 
 
 def load_settings(path: Path, model: type[SettingsT]) -> SettingsT:
@@ -90,15 +90,20 @@ def load_settings(path: Path, model: type[SettingsT]) -> SettingsT:
     Raises:
         Refused: `config.unreadable`, `config.syntax` or `config.invalid`; the last names every wrong field.
     """
+    return check_settings(load_document(path), model, origin=str(path))
+
+
+def load_document(path: Path) -> object:
+    """What a JSON file says. Raises Refused: `config.unreadable`, `config.syntax`."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as exc:
         raise Refused(f"cannot read the configuration: {exc}", code="config.unreadable", where=str(path)) from exc
     try:
-        document = json.loads(text)
+        document: object = json.loads(text)
     except json.JSONDecodeError as exc:
         raise Refused(exc.msg, code="config.syntax", where=f"{path}:{exc.lineno}:{exc.colno}") from exc
-    return check_settings(document, model, origin=str(path))
+    return document
 
 
 def check_settings(document: object, model: type[SettingsT], *, origin: str) -> SettingsT:
