@@ -63,6 +63,7 @@ def _projector(layout: Layout, ports: Mapping[str, int]) -> Document:
         "metrics_port": ports["projector-metrics"],
         "postgres": _postgres(layout, ports, roles.PROJECT),
         "read_postgres": _postgres(layout, ports, roles.READ),
+        "mirror": {"directory": str(layout.mirror)},
     }
 
 

@@ -66,6 +66,11 @@ class Layout:
         return self.root / "nats"
 
     @property
+    def mirror(self) -> Path:
+        """The log as files for tail, grep and jq, a folder per tenant. Deleted, it is written again."""
+        return self.root / "mirror"
+
+    @property
     def executor(self) -> Path:
         """The executor's state: journal, runs, guests."""
         return self.root / "executor"

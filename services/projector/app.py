@@ -24,6 +24,7 @@ from agentplane.store.view_reader import ViewReader
 from agentplane.store.views import ViewStore
 from services.projector.config import ProjectorSettings
 from services.projector.gauges import gauges
+from services.projector.mirror import mirrored
 
 log = get_logger()
 
@@ -43,6 +44,8 @@ async def run(settings: ProjectorSettings, lifecycle: Lifecycle) -> None:
         if await _patiently(views.prepare, lifecycle) is None:
             return
         lifecycle.spawn(follow(reader.wakeups(), views, progress, lifecycle), "projections")
+        if settings.mirror is not None:
+            lifecycle.spawn(mirrored(settings, settings.mirror, lifecycle), "mirror")
         bus = await _patiently(lambda: _connect(settings.nats), lifecycle)
         if bus is None:
             return

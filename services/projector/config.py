@@ -4,7 +4,15 @@ from typing import Annotated
 
 from pydantic import Field
 
-from agentplane.daemon.config import DaemonSettings, NatsSettings, PostgresSettings
+from agentplane.daemon.config import AbsolutePath, DaemonSettings, NatsSettings, PostgresSettings, Settings
+from agentplane.mirror.lines import Form
+
+
+class MirrorSettings(Settings):
+    """The log as files, for tail, grep and jq."""
+
+    directory: AbsolutePath  # a folder per tenant below it
+    format: Form = Form.CLOUDEVENTS  # of the daily files; or plain
 
 
 class ProjectorSettings(DaemonSettings):
@@ -16,3 +24,4 @@ class ProjectorSettings(DaemonSettings):
     read_connections: Annotated[int, Field(ge=1, le=32)] = 3
     poll_seconds: Annotated[float, Field(gt=0, le=60)] = 1.0  # between looks at the log when nothing wakes us
     batch_events: Annotated[int, Field(ge=1, le=10_000)] = 256  # per transaction
+    mirror: MirrorSettings | None = None  # None: no files are written
