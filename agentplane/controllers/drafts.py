@@ -46,6 +46,11 @@ class Draft:
         self._streams: dict[StreamId, tuple[int, list[Event]]] = {}
         self._count = 0
 
+    @property
+    def now(self) -> datetime:
+        """When it is decided."""
+        return self._now
+
     def take(self, event: Event, version: int) -> None:
         """Add an event that came from outside as it is; `version` is its stream's before this decision."""
         self._streams.setdefault(event.stream, (version, []))[1].append(event)

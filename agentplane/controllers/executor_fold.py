@@ -6,6 +6,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from agentplane.controllers.records import ExecutorRecord
+from agentplane.enrolment import fold as enrolment
 from agentplane.events.codec import payload
 from agentplane.events.model import Event, StoredEvent
 from agentplane.runs import executors
@@ -31,6 +32,8 @@ def apply_to_executor(record: ExecutorRecord | None, stored: StoredEvent) -> Exe
     known = record or ExecutorRecord(name=stored.event.stream.name)
     step = _STEPS.get(stored.event.type)
     changed = step(known, stored.event) if step else known
+    if enrolment.applies(stored.event):
+        changed = replace(known, enrolment=enrolment.apply(known.enrolment, stored.event))
     return replace(changed, version=stored.stream_version, last_event=stored.event.id)
 
 

@@ -1,7 +1,7 @@
 """Heartbeats: who is alive, what it should be doing, and what it may forget. Pure and level-triggered.
 
 Every answer says all of it again, so losing any number of them costs time only. An executor is accepted when the
-inventory knows and enables it, its key is a trusted one, and its journal does not contradict what is committed.
+inventory knows and enables it or it has joined, its key counts, and its journal does not contradict what is committed.
 """
 
 from collections.abc import Collection
@@ -15,6 +15,9 @@ from agentplane.controllers.decision import NOTHING, Decision
 from agentplane.controllers.leases import executor_draft
 from agentplane.controllers.records import ExecutorRecord, RunKey, RunRecord
 from agentplane.controllers.state import ControlState
+from agentplane.enrolment import facts as enrolment
+from agentplane.enrolment.model import KEY_EXPIRED, NONE, Enrolment
+from agentplane.errors import Refused
 from agentplane.runs import executors
 from agentplane.runs.executors import ExecutorRecovered, ExecutorRegistered, ExecutorReported, executor_stream
 from agentplane.runs.protocol import (
@@ -29,26 +32,37 @@ from agentplane.runs.protocol import (
 )
 
 FENCED: Final = "fenced: another epoch has taken over, or the run has ended"
+CLOCK_LIMIT_S: Final = 60  # that an executor's clock may be off
 _DISK_STEP_MIB: Final = 1024  # free space moves all the time; less than this, and less than a tenth, is no news
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
-    """What this control plane is configured to think of an executor."""
+    """What this control plane thinks of an executor: by its configuration, and by what it knows of its joining."""
 
-    known: bool  # the inventory names it
+    known: bool  # the inventory names it, or it was approved
     enabled: bool
-    key_ids: frozenset[str]  # trusted for it
+    key_ids: frozenset[str]  # ever trusted for it
+    enrolment: Enrolment = NONE
 
 
-def objection(request: HeartbeatRequest, standing: Standing) -> str:
-    """Why an executor is not accepted; empty when it is."""
+def objection(request: HeartbeatRequest, standing: Standing, now: datetime) -> Refused | None:
+    """Why an executor is not accepted: `executor.unknown`, `.disabled`, `.revoked`, `.retired`, `.key`, `.key-expired`.
+
+    None when it is.
+    """
+    name, known = request.executor, standing.enrolment
+    if gone := known.revoked or known.retired:
+        return Refused(f"executor {name} is {known.phase} {gone.words()}", code=f"executor.{known.phase}")
     if not standing.known:
-        return f"executor {request.executor} is not in the inventory"
+        return Refused(f"executor {name} is not in the inventory, and has not joined", code="executor.unknown")
     if not standing.enabled:
-        return f"executor {request.executor} is disabled in the inventory"
+        return Refused(f"executor {name} is disabled in the inventory", code="executor.disabled")
+    if known.mark(request.key_id, now) == KEY_EXPIRED:
+        return Refused(f"key {request.key_id[:16]} was rotated out", code="executor.key-expired")
     if request.key_id not in standing.key_ids:
-        return f"key {request.key_id[:16]} is not trusted for {request.executor}: is its public key installed here?"
-    return ""
+        message = f"key {request.key_id[:16]} is not trusted for {name}: is its public key installed here?"
+        return Refused(message, code="executor.key")
+    return None
 
 
 def lost_journal(request: HeartbeatRequest, executor: ExecutorRecord) -> str:
@@ -65,11 +79,12 @@ def lost_journal(request: HeartbeatRequest, executor: ExecutorRecord) -> str:
     return ""
 
 
-def refuse(message: str, heartbeat_seconds: int) -> HeartbeatReply:
+def refuse(refused: Refused, heartbeat_seconds: int) -> HeartbeatReply:
     """The answer to an executor that is not accepted: it changes nothing that runs there."""
     return HeartbeatReply(
         accepted=False,
-        message=message,
+        message=refused.message,
+        code=refused.code,
         assignments=(),
         cancellations=(),
         committed_index=0,
@@ -77,9 +92,14 @@ def refuse(message: str, heartbeat_seconds: int) -> HeartbeatReply:
     )
 
 
-def decide(executor: ExecutorRecord, request: HeartbeatRequest, now: datetime) -> Decision:
-    """What an accepted heartbeat says that was not known: a new key, other facts, another boot, back again."""
+def decide(
+    executor: ExecutorRecord, request: HeartbeatRequest, now: datetime, *, clock_limit_s: int = CLOCK_LIMIT_S
+) -> Decision:
+    """What an accepted heartbeat says that was not known: a new key, other facts, another boot, a clock, back again."""
     stream, draft, news = executor_stream(executor.name), executor_draft(executor, now), False
+    if clock := _clock(executor, request, now, clock_limit_s):
+        draft.add(stream, executor.version, *clock)
+        news = True
     if executor.key_id != request.key_id:
         registered = ExecutorRegistered(key_id=request.key_id, boot_id=request.boot_id, facts=request.facts)
         draft.add(stream, executor.version, executors.REGISTERED, registered)
@@ -92,6 +112,21 @@ def decide(executor: ExecutorRecord, request: HeartbeatRequest, now: datetime) -
         draft.add(stream, executor.version, executors.REPORTED, reported)
         news = True
     return draft.decision() if news else NOTHING
+
+
+def _clock(
+    executor: ExecutorRecord, request: HeartbeatRequest, now: datetime, limit_s: int
+) -> tuple[str, enrolment.ClockOff | enrolment.ClockRight] | None:
+    """The fact that its clock went off, or is right again; None: no news."""
+    if request.clock is None or request.clock.tzinfo is None:
+        return None
+    skew_s = round((request.clock - now).total_seconds())
+    off, was_off = abs(skew_s) > limit_s, executor.enrolment.clock is not None
+    if off and not was_off:
+        return enrolment.CLOCK_OFF, enrolment.ClockOff(skew_s=skew_s, limit_s=limit_s)
+    if was_off and not off:
+        return enrolment.CLOCK_RIGHT, enrolment.ClockRight(skew_s=skew_s)
+    return None
 
 
 def reply(state: ControlState, request: HeartbeatRequest, heartbeat_seconds: int) -> HeartbeatReply:
@@ -107,6 +142,7 @@ def reply(state: ControlState, request: HeartbeatRequest, heartbeat_seconds: int
         committed_index=executor.journal_index,
         heartbeat_seconds=heartbeat_seconds,
         leases=tuple(_active(run) for run in held if run.cancel is None),
+        rotate=executor.enrolment.rotation is not None,
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from agentplane.enrolment.model import NONE, Enrolment
 from agentplane.evidence.journal import Head
 from agentplane.runs.executors import ExecutorLeased
 from agentplane.runs.model import RunCreated, RunFinished, RunStarted, RunWaiting
@@ -91,3 +92,4 @@ class ExecutorRecord(msgspec.Struct, frozen=True, kw_only=True):
     fenced: str | None = None  # why nothing new is given to it; None: its word is taken
     journal_index: int = 0  # its journal is committed up to here
     journal_digest: str | None = None
+    enrolment: Enrolment = NONE

@@ -4,6 +4,7 @@ Order of trust, each step before the next one looks at anything:
 (1) envelope, signature of exactly that executor, form (agentplane.evidence.report);
 (2) place: committed before -> nothing; a gap -> ask again later; another past than the committed one -> rejected;
 (3) run: not ours -> rejected but passed over; an epoch that was replaced -> kept, marked fenced, nothing follows;
+    a key that was revoked or rotated out before the record came -> the same, and marked so;
 (4) kind: RunStarted and RunFinished move the run, every other kind is evidence only.
 
 The evidence, what follows from it and the journal's progress are one append. A rejection that names the run which
@@ -131,7 +132,8 @@ def pass_over(state: ControlState, report: Report, *, code: str, message: str, n
 
 def _accept(run: RunRecord, executor: ExecutorRecord, report: Report, now: datetime) -> Decision:
     draft = _draft(report, run, now)
-    current = run.current(executor.name, report.epoch)
+    mark = executor.enrolment.mark(report.key_id, now)
+    current = not mark and run.current(executor.name, report.epoch)
     evidence = RunEvidence(
         executor=executor.name,
         index=report.index,
@@ -139,6 +141,7 @@ def _accept(run: RunRecord, executor: ExecutorRecord, report: Report, now: datet
         epoch=report.epoch,
         envelope=report.envelope,
         fenced=not current,
+        mark=mark,
     )
     draft.add(run_stream(*run.key), run.version, facts.EVIDENCE, evidence)
     _advance(draft, executor, report)

@@ -16,6 +16,7 @@ from agentplane.controllers.decision import NOTHING, Decision
 from agentplane.controllers.drafts import Draft
 from agentplane.controllers.records import ExecutorRecord, RunKey, RunRecord
 from agentplane.controllers.state import ControlState
+from agentplane.enrolment.fleet import with_joined
 from agentplane.evidence.dsse import envelope_value
 from agentplane.evidence.journal import next_link
 from agentplane.evidence.keys import Signer
@@ -73,18 +74,31 @@ def decide(state: ControlState, run: RunRecord, *, heard: Heard, scheme: Scheme,
 def _place(  # noqa: PLR0917 - private; one call each
     state: ControlState, run: RunRecord, created: RunCreated, heard: Heard, scheme: Scheme, now: datetime
 ) -> Placement:
-    fleet = [_as_known(executor, heard(executor.name)) for executor in state.executors()]
-    attempt = place(_request(state, run, created, run.lost_on), scheme.inventory, fleet, scheme.policy, now)
+    inventory = with_joined(scheme.inventory, [(each.name, each.enrolment) for each in state.executors()])
+    fleet = [
+        _as_known(executor, heard(executor.name)) for executor in state.executors() if _counts(executor, inventory)
+    ]
+    attempt = place(_request(state, run, created, run.lost_on), inventory, fleet, scheme.policy, now)
     if attempt.chosen is not None or not run.lost_on:
         return attempt
-    return place(_request(state, run, created, ()), scheme.inventory, fleet, scheme.policy, now)
+    return place(_request(state, run, created, ()), inventory, fleet, scheme.policy, now)
+
+
+def _counts(executor: ExecutorRecord, inventory: Inventory) -> bool:
+    """Whether a table should speak of it: who has left is spoken of only while the inventory still names it."""
+    return not executor.enrolment.left or inventory.executor(executor.name) is not None
 
 
 def _as_known(executor: ExecutorRecord, heard: datetime | None) -> ExecutorState:
+    known = executor.enrolment
+    gone = known.revoked or known.retired
     return ExecutorState(
         name=executor.name,
         facts=executor.facts,
         last_seen=heard,
+        left=(known.phase, f"{known.phase} {gone.words()}") if gone else None,
+        draining=known.draining.words() if known.draining else None,
+        clock=known.clock.words() if known.clock else None,
         leases=tuple(lease.resources for lease in executor.leases),
         fenced=executor.fenced,
     )
@@ -141,7 +155,7 @@ def _lease(  # noqa: PLR0917 - private; one call
     epoch, pins = run.epoch + 1, created.pins
     artifact = placement_decision_artifact(
         placement,
-        scheme.inventory,
+        with_joined(scheme.inventory, [(executor.name, executor.enrolment)]),
         backend_intent=pins.backend_intent,
         pins_digest=pinned_digest(pinned_of(created)),
         captured_at=now,

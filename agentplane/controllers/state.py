@@ -66,7 +66,11 @@ class ControlState:
         return self._executors.get(name) or ExecutorRecord(name=name)
 
     def executors(self) -> tuple[ExecutorRecord, ...]:
-        """All executors that ever registered, by name."""
+        """All executors that ever registered or were approved, by name."""
+        return tuple(each for each in self.all_executors() if each.key_id or each.enrolment.approved)
+
+    def all_executors(self) -> tuple[ExecutorRecord, ...]:
+        """Everybody that the log speaks of, also names that somebody only asks for, by name."""
         return tuple(self._executors[name] for name in sorted(self._executors))
 
     def _apply_to_run(self, stored: StoredEvent) -> None:

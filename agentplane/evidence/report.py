@@ -22,6 +22,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """One verified record of an executor's journal."""
 
     executor: str
+    key_id: str  # that signed it
     kind: str
     tenant: str
     run: str
@@ -68,6 +69,7 @@ def parse_report(envelope: bytes, trusted: TrustedKeys, expected_executor: str) 
     predicate = record.statement.predicate
     return Report(
         executor=expected_executor,
+        key_id=record.key_id,
         kind=record.statement.kind,
         tenant=predicate.run.tenant,
         run=predicate.run.name,

@@ -86,6 +86,18 @@ def _excluded(candidate: Candidate, request: PlacementRequest) -> Reasons:
         yield Reason("excluded", "an earlier attempt of this run was lost there", remedy)
 
 
+def _left(candidate: Candidate, _request: PlacementRequest) -> Reasons:
+    if candidate.state.left is not None:
+        code, words = candidate.state.left
+        yield Reason(code, words, "Let the host join under another name; take this one out of the inventory.")
+
+
+def _clock(candidate: Candidate, _request: PlacementRequest) -> Reasons:
+    if candidate.state.clock is not None:
+        remedy = f"Synchronise the clock of {candidate.name} (chronyc makestep); the next heartbeat notices."
+        yield Reason("clock", candidate.state.clock, remedy)
+
+
 def _fenced(candidate: Candidate, _request: PlacementRequest) -> Reasons:
     if candidate.state.fenced is not None:
         remedy = "Look at its evidence; register its key again when it is trusted."
@@ -104,7 +116,10 @@ def _unreachable(candidate: Candidate, _request: PlacementRequest) -> Reasons:
 
 
 def _draining(candidate: Candidate, _request: PlacementRequest) -> Reasons:
-    if candidate.state.facts and candidate.state.facts.draining:
+    if candidate.state.draining is not None:
+        words = f"draining {candidate.state.draining}"
+        yield Reason("draining", words, f"agentplane executor resume {candidate.name}")
+    elif candidate.state.facts and candidate.state.facts.draining:
         yield Reason("draining", "it is finishing what it has and takes nothing new", "Start it again.")
 
 
@@ -179,7 +194,8 @@ _DECLARED: Final[tuple[Checker, ...]] = (
     _trust_zone,
     _lane,
     _excluded,
+    _left,
     _fenced,
     _unreachable,
 )
-_REPORTED: Final[tuple[Checker, ...]] = (_draining, _platform, _backend, _network, _secrets, _capacity)
+_REPORTED: Final[tuple[Checker, ...]] = (_draining, _clock, _platform, _backend, _network, _secrets, _capacity)

@@ -203,7 +203,8 @@ class ReplayVerdict(Wire, frozen=True, kw_only=True):
 class RunEvidence(Wire, frozen=True, kw_only=True):
     """Fact `run.evidence`: one journal record of an executor is committed.
 
-    `fenced`: it came from an epoch that had been replaced.
+    `fenced`: it came from an epoch that had been replaced. `mark`: why it is kept and not believed: the key that signed
+    it was revoked ("key-revoked") or rotated out ("key-expired") before it came.
     """
 
     executor: str
@@ -216,6 +217,7 @@ class RunEvidence(Wire, frozen=True, kw_only=True):
 
 class LeaseExpired(Wire, frozen=True, kw_only=True):
     """Fact `run.lease-expired`."""
+    mark: str = ""
 
     executor: str
     epoch: int

@@ -9,6 +9,7 @@ executor -> control   one DSSE envelope per journal record (JetStream, `subjects
 Losing any of these costs time, never truth: the next heartbeat repeats it.
 """
 
+from datetime import datetime
 from typing import Any, Final
 
 from agentplane.runs.model import Expected, GuestPin, Pins, Wire
@@ -59,6 +60,7 @@ class HeartbeatRequest(Wire, frozen=True, kw_only=True):
     active: tuple[ActiveRun, ...]
     journal_index: int  # last record of its journal; 0: empty
     journal_digest: str  # of that record
+    clock: datetime | None = None  # the host's, when this was said; None: an older executor
 
 
 class Assignment(Wire, frozen=True, kw_only=True):
@@ -87,8 +89,11 @@ class Cancellation(Wire, frozen=True, kw_only=True):
     reason: str
 
 
-class HeartbeatReply(Wire, frozen=True, kw_only=True):
-    """All that the executor should be doing, and what it may forget."""
+class HeartbeatReply(Wire, frozen=True, kw_only=True, omit_defaults=True):
+    """All that the executor should be doing, and what it may forget.
+
+    Defaults are not written: an older executor knows only what it was ever told.
+    """
 
     accepted: bool
     message: str  # why not accepted: unknown executor, wrong key, disabled
@@ -97,3 +102,5 @@ class HeartbeatReply(Wire, frozen=True, kw_only=True):
     committed_index: int  # journal records up to here are committed in PostgreSQL
     heartbeat_seconds: int
     leases: tuple[ActiveRun, ...] = ()  # all that it holds, whether or not the assignment fits this answer
+    code: str = ""  # why not accepted, stable: "executor.revoked"
+    rotate: bool = False  # make new keys and announce them

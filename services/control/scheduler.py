@@ -83,7 +83,7 @@ class Scheduler:
         """All that a decision about the run depends on."""
         now = self._runtime.now()
         fleet = tuple(
-            (each.name, each.facts, each.leases, each.fenced, self._is_stale(each.name, now))
+            (each.name, each.facts, each.leases, each.fenced, each.enrolment, self._is_stale(each.name, now))
             for each in self._runtime.state.executors()
         )
         return run.version, fleet

@@ -44,12 +44,15 @@ class Vigil:
         *,
         patience: Patience,
         heartbeat_seconds: int,
+        clock_limit_s: int = heartbeats.CLOCK_LIMIT_S,
     ) -> None:
+        """`standing`: what is thought of an executor; `clock_limit_s`: how far its clock may be off."""
         self._runtime = runtime
         self._bus = bus
         self._standing = standing
         self._patience = patience
         self._heartbeat_seconds = heartbeat_seconds
+        self._clock_limit_s = clock_limit_s
         self._heard: dict[str, datetime] = {}
         self._contradictions: Counter[str] = Counter()  # consecutive heartbeats that contradict the committed journal
         self._complaints: dict[str, str] = {}  # what was last logged of executors that are not accepted
@@ -76,14 +79,14 @@ class Vigil:
         """Answer one heartbeat. Whatever cannot be understood or trusted is told why."""
         try:
             request = _read(subject, data)
-        except Refused as refused:
+        except Refused as malformed:
             ANSWERED.labels("refused").inc()
-            return _encode(heartbeats.refuse(refused.message, self._heartbeat_seconds))
+            return _encode(heartbeats.refuse(malformed, self._heartbeat_seconds))
         await self._runtime.refresh(_REFRESH_S)
-        if message := self._objection(request) or self._contradiction(request):
-            self._complain(request.executor, message)
+        if refused := self._objection(request) or self._contradiction(request):
+            self._complain(request.executor, refused)
             ANSWERED.labels("refused").inc()
-            return _encode(heartbeats.refuse(message, self._heartbeat_seconds))
+            return _encode(heartbeats.refuse(refused, self._heartbeat_seconds))
         self._complaints.pop(request.executor, None)
         self._mark(request.executor)
         ANSWERED.labels("accepted").inc()
@@ -142,7 +145,8 @@ class Vigil:
 
     async def _take_note(self, request: HeartbeatRequest) -> None:
         def decide(state: ControlState, now: datetime) -> Decision:
-            return heartbeats.decide(state.executor(request.executor), request, now)
+            executor = state.executor(request.executor)
+            return heartbeats.decide(executor, request, now, clock_limit_s=self._clock_limit_s)
 
         async with self._runtime.turns[request.executor]:
             await self._settle(decide, f"heartbeat of {request.executor}")
@@ -163,18 +167,19 @@ class Vigil:
         except AgentplaneError as error:
             log.exception("could not be decided", what=what, code=error.code)
 
-    def _objection(self, request: HeartbeatRequest) -> str:
-        return heartbeats.objection(request, self._standing(request.executor))
+    def _objection(self, request: HeartbeatRequest) -> Refused | None:
+        return heartbeats.objection(request, self._standing(request.executor), self._runtime.now())
 
-    def _contradiction(self, request: HeartbeatRequest) -> str:
+    def _contradiction(self, request: HeartbeatRequest) -> Refused | None:
         message = heartbeats.lost_journal(request, self._runtime.state.executor(request.executor))
         self._contradictions[request.executor] = self._contradictions[request.executor] + 1 if message else 0
-        return message if self._contradictions[request.executor] >= _CONTRADICTIONS else ""
+        lasting = self._contradictions[request.executor] >= _CONTRADICTIONS
+        return Refused(message, code="executor.journal") if message and lasting else None
 
-    def _complain(self, executor: str, message: str) -> None:
-        if self._complaints.get(executor) != message:  # once, not with every heartbeat
-            log.warning("executor not accepted", executor=executor, reason=message)
-            self._complaints[executor] = message
+    def _complain(self, executor: str, refused: Refused) -> None:
+        if self._complaints.get(executor) != refused.message:  # once, not with every heartbeat
+            log.warning("executor not accepted", executor=executor, code=refused.code, reason=refused.message)
+            self._complaints[executor] = refused.message
 
     def _mark(self, executor: str) -> None:
         self._heard[executor] = self._runtime.now()

@@ -1,5 +1,7 @@
 """Leases that run out, executors that fall silent and come back."""
 
+from typing import Any
+
 import pytest
 from msgspec.structs import replace
 
@@ -215,10 +217,15 @@ class TestHeartbeats:
 
         request = World().executors["exec-1"].heartbeat()
         keys = frozenset({request.key_id})
-        assert objection(request, Standing(known=True, enabled=True, key_ids=keys)) == ""
-        assert "inventory" in objection(request, Standing(known=False, enabled=False, key_ids=keys))
-        assert "disabled" in objection(request, Standing(known=True, enabled=False, key_ids=keys))
-        assert "key" in objection(request, Standing(known=True, enabled=True, key_ids=frozenset({"0" * 64})))
+
+        def code(**standing: Any) -> str | None:
+            refused = objection(request, Standing(**standing), World().now)
+            return refused.code if refused else None
+
+        assert code(known=True, enabled=True, key_ids=keys) is None
+        assert code(known=False, enabled=False, key_ids=keys) == "executor.unknown"
+        assert code(known=True, enabled=False, key_ids=keys) == "executor.disabled"
+        assert code(known=True, enabled=True, key_ids=frozenset({"0" * 64})) == "executor.key"
 
     def test_a_journal_that_was_cut_off_is_noticed(self) -> None:
         from agentplane.controllers.heartbeats import lost_journal

@@ -328,7 +328,7 @@ class World:
         """A heartbeat, what it says stored, and the answer."""
         request = self.executors[name].heartbeat()
         standing = Standing(known=True, enabled=True, key_ids=frozenset({self.executors[name].signer.key_id}))
-        assert heartbeats.objection(request, standing) == ""
+        assert heartbeats.objection(request, standing, self.now) is None
         self.heard[name] = self.now
         self.take(heartbeats.decide(self.state.executor(name), request, self.now))
         for key in cancels.untaken(self.state, request):
