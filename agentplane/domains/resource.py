@@ -20,7 +20,12 @@ DEAD_LETTERED: Final = "controller.dead-lettered"
 INTENTS: Final = (APPLY_REQUESTED, DELETE_REQUESTED)
 DEAD_LETTER_KIND: Final = "DeadLetter"
 # streams of these kinds are nobody's resources: their facts have rules of their own
-RESERVED_KINDS: Final = frozenset({"Run", "Executor", "Intent", DEAD_LETTER_KIND})
+# ("Work…" and "Foreign": recorded by people and agents, see agentplane.domains.work.streams)
+RESERVED_KINDS: Final = frozenset(
+    {"Run", "Executor", "Intent", DEAD_LETTER_KIND}
+    | {"WorkMail", "WorkAgent", "WorkProcess", "WorkVerification", "WorkAssignment", "WorkPatrol", "WorkMetrics"}
+    | {"WorkRule", "WorkDecision", "WorkSprint", "WorkObjective", "Foreign"}
+)
 
 
 class ProgressState(StrEnum):

@@ -12,17 +12,17 @@ _NAMELESS: Final = "unknown"
 # family -> the kind of its streams, and the fields of data that name one, first come; "actor": the envelope's
 _PLACES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "work_order": ("WorkOrder", ("work_order_id",)),
-    "mail": ("Mail", ("message_id",)),
-    "agent": ("Agent", ("agent", "actor")),
-    "process": ("Process", ("process_id",)),
-    "verify": ("Verification", ("work_order_id", "process_id")),
-    "assignment": ("Assignment", ("agent", "actor")),
-    "patrol": ("Patrol", ("actor",)),
-    "metrics": ("Metrics", ("actor",)),
-    "compliance": ("Compliance", ("rule_id",)),
-    "decision": ("Decision", ("decision_id", "decision_type")),
-    "sprint": ("Sprint", ("sprint_id",)),
-    "objective": ("Objective", ("objective_id",)),
+    "mail": ("WorkMail", ("message_id",)),
+    "agent": ("WorkAgent", ("agent", "actor")),
+    "process": ("WorkProcess", ("process_id",)),
+    "verify": ("WorkVerification", ("work_order_id", "process_id")),
+    "assignment": ("WorkAssignment", ("agent", "actor")),
+    "patrol": ("WorkPatrol", ("actor",)),
+    "metrics": ("WorkMetrics", ("actor",)),
+    "compliance": ("WorkRule", ("rule_id",)),
+    "decision": ("WorkDecision", ("decision_id", "decision_type")),
+    "sprint": ("WorkSprint", ("sprint_id",)),
+    "objective": ("WorkObjective", ("objective_id",)),
 }
 KINDS: Final = tuple(kind for kind, _ in _PLACES.values())
 

@@ -1,0 +1,1 @@
+"""What each event of the families says: one struct per type of event, its fields described. Pure."""

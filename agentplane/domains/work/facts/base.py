@@ -1,0 +1,21 @@
+"""What the facts of all families share: field types, and where a fact came from. Pure."""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+Id = Annotated[str, Meta(min_length=1, max_length=200)]
+Agent = Annotated[str, Meta(min_length=1, max_length=200, description="Who, as people write it: `project-a/worker-1`")]
+Line = Annotated[str, Meta(max_length=500)]
+Text = Annotated[str, Meta(max_length=20_000)]
+Count = Annotated[int, Meta(ge=0)]
+Millis = Annotated[int, Meta(ge=0, description="Milliseconds")]
+WorkOrderId = Annotated[str, Meta(min_length=1, max_length=200, description="Of the work order that it is about")]
+
+
+class Fact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Base of all facts: names as in VerMAS' documents. Fields beyond the declared ones are kept, and not read."""
+
+    original_type: Annotated[str, Meta(description="The type as its source wrote it, if another")] | None = None
+    original_id: Annotated[str, Meta(description="The id as its source wrote it")] | None = None
