@@ -21,6 +21,13 @@ PROCESS_PIDS: Final = 256
 _EMULATION_CPU_PERCENT: Final = 50  # for QEMU's own thread beside the vCPUs
 
 
+class Sockets(msgspec.Struct, frozen=True, kw_only=True):
+    """Where systemd takes launches (runners.activation): a unit for virtual machines, one for processes."""
+
+    machine: Path
+    process: Path
+
+
 class Host(msgspec.Struct, frozen=True, kw_only=True):
     """Where this executor keeps what runs share, and whom they run as."""
 
@@ -29,6 +36,7 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     uids: int = 64
     qemu: str = "qemu-system-x86_64"
     bubblewrap: str = "bwrap"
+    sockets: Sockets | None = None  # None: shims are our own children
 
 
 def program(name: str) -> str:
@@ -44,8 +52,8 @@ def program(name: str) -> str:
 
 
 def users(host: Host, groups: Sequence[int] = ()) -> Users | None:
-    """An unprivileged user per run where we may change users; None: our own, which then is unprivileged itself."""
-    if os.geteuid() != 0:
+    """An unprivileged user per run where we may change users; None: the shim's own, which is unprivileged itself."""
+    if os.geteuid() != 0 or host.sockets is not None:
         return None
     slots = str(host.state_dir / "uids")
     return {"first": host.first_uid, "count": host.uids, "slots": slots, "groups": list(groups)}

@@ -24,11 +24,12 @@ from agentplane.runners.plan import Ending, Plan
 from agentplane.runners.shim import __main__ as shim_main
 from agentplane.runners.shim import cgroups, contract
 from agentplane.runners.shim.contract import Ended, Launch, Launched
-from agentplane.runners.shim.state import boot_id, start_ticks, try_lock, utc_now, write_json
+from agentplane.runners.shim.state import boot_id, try_lock, utc_now, write_json
 from agentplane.runs.states import Outcome
 
 _SHIM: Final = str(Path(shim_main.__file__))
-_ANSWER_TIMEOUT_S: Final = 20.0
+ANSWER_TIMEOUT_S: Final = 20.0
+_MAX_ANSWER_BYTES: Final = 1 << 20  # launched.json and outcome.json have some hundred
 
 
 class ShimHandle:
@@ -60,9 +61,9 @@ class ShimHandle:
 
     def kill(self, reason: str) -> None:
         """Have it end as CANCELLED, with `reason`."""
-        write_json(str(self._directory), contract.CANCEL, {"reason": reason})
-        with suppress(ProcessLookupError):
-            signal.pidfd_send_signal(self._pidfd, signal.SIGTERM)
+        if not order_end(self._directory, reason):
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pidfd, signal.SIGTERM)
 
     def close(self) -> None:
         """Let go of the descriptor; the execution goes on."""
@@ -130,6 +131,38 @@ def start(directory: Path, launch: Launch, secrets: Sequence[bytes]) -> ShimHand
     return ShimHandle(directory, os.pidfd_open(child.pid), child)
 
 
+def handle_of(directory: Path) -> ShimHandle:
+    """A handle on an execution that has just begun, whoever started its shim; it may be over already."""
+    launched = _launched(directory)
+    handle = _running(directory, launched) if launched is not None else None
+    if handle is not None:
+        return handle
+    over, writing = os.pipe()
+    os.close(writing)  # readable from now on, like the pidfd of what has ended
+    return ShimHandle(directory, over)
+
+
+def order_end(directory: Path, reason: str) -> bool:
+    """Write down why it ends, and order it where its shim takes orders; False: it has to be signalled."""
+    write_json(str(directory), contract.CANCEL, {"reason": reason})
+    orders = directory / contract.ORDERS
+    if not orders.exists():
+        return False
+    (directory / contract.CANCEL).chmod(0o660)  # its shim is another user, of our group
+    with suppress(OSError):  # nobody listens: it is over
+        pipe = os.open(orders, os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            os.write(pipe, b"\0")
+        finally:
+            os.close(pipe)
+    return True
+
+
+def parse_answer(line: bytes) -> dict[str, object] | None:
+    """What a shim said of its start: `{}`, or why not; None when it said nothing."""
+    return dict(json.loads(line)) if line else None
+
+
 def adopt(directory: Path) -> ShimHandle | Ending:
     """Find an execution that somebody launched: still running, ended, or lost. It settles what is lost.
 
@@ -139,7 +172,7 @@ def adopt(directory: Path) -> ShimHandle | Ending:
     """
     if not directory.is_dir():
         raise NotFound(f"nothing was launched in {directory}", code="run.never-launched")
-    until = time.monotonic() + _ANSWER_TIMEOUT_S
+    until = time.monotonic() + ANSWER_TIMEOUT_S
     while True:
         launched = _launched(directory)
         if launched is not None and launched["boot_id"] == boot_id():
@@ -157,7 +190,7 @@ def adopt(directory: Path) -> ShimHandle | Ending:
 def ending_of(directory: Path) -> Ending | None:
     """The outcome that its shim wrote; None where there is none (yet)."""
     try:
-        data = (directory / contract.OUTCOME).read_bytes()
+        data = _read(directory / contract.OUTCOME)
     except FileNotFoundError:
         return None
     try:
@@ -174,19 +207,25 @@ def _converse(child: "subprocess.Popen[bytes]", secrets: Sequence[bytes]) -> dic
         for value in secrets:
             stdin.write(len(value).to_bytes(4, "big") + value)
     with child.stdout as stdout:
-        if not select.select([stdout], [], [], _ANSWER_TIMEOUT_S)[0]:
+        if not select.select([stdout], [], [], ANSWER_TIMEOUT_S)[0]:
             child.kill()
-            return {"error": f"the shim said nothing within {_ANSWER_TIMEOUT_S:g} s"}
-        line = stdout.readline()
-    return dict(json.loads(line)) if line else None
+            return {"error": f"the shim said nothing within {ANSWER_TIMEOUT_S:g} s"}
+        return parse_answer(stdout.readline())
 
 
 def _launched(directory: Path) -> Launched | None:
     try:
-        launched: Launched = json.loads((directory / contract.LAUNCHED).read_bytes())
+        launched: Launched = json.loads(_read(directory / contract.LAUNCHED))
     except FileNotFoundError:
         return None
     return launched
+
+
+def _read(path: Path) -> bytes:
+    """A small file of a shim's making, which is no link to anything else."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        return file.read(_MAX_ANSWER_BYTES)
 
 
 def _running(directory: Path, launched: Launched) -> ShimHandle | None:
@@ -195,9 +234,11 @@ def _running(directory: Path, launched: Launched) -> ShimHandle | None:
         pidfd = os.pidfd_open(launched["shim_pid"])
     except ProcessLookupError:
         return None
-    # Compared after the descriptor is held: the number cannot be reused any more.
-    if start_ticks(launched["shim_pid"]) == launched["shim_start"] and not select.select([pidfd], [], [], 0)[0]:
+    # Looked at after the descriptor is held: whose lock is still taken lived all the time, so the number was its own.
+    # The shim of a guest unit is another user's, /proc need not tell us about it.
+    if (lock := try_lock(str(directory / contract.LOCK))) is None:
         return ShimHandle(directory, pidfd)
+    os.close(lock)
     os.close(pidfd)
     return None
 
@@ -211,7 +252,8 @@ def _settle(directory: Path) -> Ending:
         ending = ending_of(directory)
         if ending is None:
             launched = _launched(directory)
-            if launched is not None and launched["boot_id"] == boot_id():
+            ours = not (directory / contract.ORDERS).exists()  # systemd sees to the groups of its units
+            if ours and launched is not None and launched["boot_id"] == boot_id():
                 cgroups.destroy(cgroups.adopt(launched["group"]))
             write_json(str(directory), contract.OUTCOME, {**_lost(launched)})
             ending = ending_of(directory)

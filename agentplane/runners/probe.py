@@ -18,13 +18,15 @@ import msgspec
 from agentplane.guests.qemu import Accelerator, probe_command
 from agentplane.guests.spec import ProbeSpec, parse_probe
 from agentplane.runners.command import last_lines, run
-from agentplane.runners.host import program
+from agentplane.runners.host import Host, program
 from agentplane.runners.shim.state import boot_id, write_json
+from agentplane.runners.trial import boot_probe
 from agentplane.runs.model import StorePath
 from agentplane.runs.protocol import Acceleration
 
 DEADLINE_S: Final = 4.0
 _KVM: Final = Path("/dev/kvm")
+_KVM_CLASS: Final = Path("/sys/class/misc/kvm")  # is there when the kernel has KVM, whoever sees the device
 _PROBE_UID: Final = 69_999  # below those of runs, see runners.host
 _MAX_OUTPUT_BYTES: Final = 1 << 20
 
@@ -32,10 +34,19 @@ _MAX_OUTPUT_BYTES: Final = 1 << 20
 class Probe:
     """Probes this host, and remembers."""
 
-    def __init__(self, state_dir: Path, qemu: str = "qemu-system-x86_64", *, deadline_s: float = DEADLINE_S) -> None:
+    def __init__(
+        self,
+        state_dir: Path,
+        qemu: str = "qemu-system-x86_64",
+        *,
+        deadline_s: float = DEADLINE_S,
+        units: Host | None = None,
+    ) -> None:
+        """`units`: a host with sockets, whose guest unit boots the probe; None: this process does, as its child."""
         self._directory = state_dir / "probes"
         self._qemu = qemu
         self._deadline_s = deadline_s
+        self._units = units if units and units.sockets else None
 
     def qemu_version(self) -> str:
         """As QEMU says it, e.g. `7.2.22`. Raises Broken: code `host.missing-program`."""
@@ -49,9 +60,9 @@ class Probe:
             Refused: code `guest.spec`, `spec` is no probe.
             Broken: QEMU is not there.
         """
-        if not _KVM.exists():
+        if not (_KVM_CLASS if self._units else _KVM).exists():
             return Acceleration(usable=False, cause="absent: there is no /dev/kvm")
-        if not os.access(_KVM, os.R_OK | os.W_OK):
+        if self._units is None and not os.access(_KVM, os.R_OK | os.W_OK):
             return Acceleration(usable=False, cause="denied: this user may not open /dev/kvm")
         probe = parse_probe(Path(spec.path).read_bytes())
         record = self._record(probe)
@@ -64,6 +75,8 @@ class Probe:
 
     def boot(self, probe: ProbeSpec, accelerator: Accelerator, deadline_s: float) -> Acceleration:
         """Boot the probe guest to its sentinel. Its cause is `ok`, `hang: …` or `abort: …`."""
+        if self._units is not None and self._units.sockets is not None:
+            return boot_probe(self._units, self._units.sockets.machine, probe, accelerator, deadline_s)
         argv = probe_command(program(self._qemu), probe, accelerator)
         qemu = subprocess.Popen(
             argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **_identity(accelerator)

@@ -11,8 +11,8 @@ from typing import Final
 
 from agentplane.errors import Refused
 from agentplane.guests.spec import ProcessSpec, parse_process
+from agentplane.runners import activation
 from agentplane.runners import host as hosts
-from agentplane.runners import launch as launches
 from agentplane.runners.host import Host, channel
 from agentplane.runners.launch import ShimHandle
 from agentplane.runners.plan import Plan
@@ -50,8 +50,8 @@ class ProcessRunner:
         if missing:
             raise Refused(f"no value for the secrets {', '.join(missing)}", code="guest.secrets")
         launch = self._launch(plan, spec)
-        directory = launches.prepare(plan)
-        return launches.start(directory, launch, [secrets[name] for name in plan.secrets])
+        unit = self._host.sockets.process if self._host.sockets else None
+        return activation.launch(plan, launch, [secrets[name] for name in plan.secrets], unit)
 
     def _launch(self, plan: Plan, spec: ProcessSpec) -> Launch:
         memory_mib = plan.resources.memory_mib + hosts.PROCESS_OVERHEAD_MIB

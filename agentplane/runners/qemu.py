@@ -6,8 +6,8 @@ from agentplane.errors import Refused
 from agentplane.guests.config import GuestConfig, config_text
 from agentplane.guests.qemu import Descriptors, Hardware, command
 from agentplane.guests.spec import GuestSpec, parse_guest
+from agentplane.runners import activation
 from agentplane.runners import host as hosts
-from agentplane.runners import launch as launches
 from agentplane.runners.host import Host, channel
 from agentplane.runners.launch import ShimHandle
 from agentplane.runners.plan import Plan
@@ -29,8 +29,8 @@ class QemuRunner:
         spec = parse_guest(Path(plan.spec.path).read_bytes())
         _check(plan, spec, secrets)
         launch = self._launch(plan, spec)
-        directory = launches.prepare(plan)
-        return launches.start(directory, launch, [secrets[name] for name in plan.secrets])
+        unit = self._host.sockets.machine if self._host.sockets else None
+        return activation.launch(plan, launch, [secrets[name] for name in plan.secrets], unit)
 
     def _launch(self, plan: Plan, spec: GuestSpec) -> Launch:
         hardware = Hardware(
@@ -41,7 +41,8 @@ class QemuRunner:
             inputs=tuple((str(index), item.image.path) for index, item in enumerate(plan.inputs)),
             secrets=len(plan.secrets),
         )
-        groups = [Path("/dev/kvm").stat().st_gid] if plan.accelerator == "kvm" else []
+        kvm = plan.accelerator == "kvm" and self._host.sockets is None  # a guest unit has its groups from systemd
+        groups = [Path("/dev/kvm").stat().st_gid] if kvm else []
         memory_mib = plan.resources.memory_mib + hosts.QEMU_OVERHEAD_MIB
         return {
             "run": plan.run,

@@ -34,6 +34,13 @@ class UidRange(Settings):
     count: Annotated[int, Field(ge=1, le=65_536)] = 1024
 
 
+class Guests(Settings):
+    """The sockets by which systemd starts guests for an executor that has no privileges itself (docs/adr/0010)."""
+
+    socket: AbsolutePath  # of agentplane-guest.socket: virtual machines
+    process_socket: AbsolutePath | None = None  # of agentplane-process.socket; None: beside the other, process.sock
+
+
 class Caps(Settings):
     """Bounds on what a guest may hand to its host."""
 
@@ -58,4 +65,5 @@ class ExecutorSettings(DaemonSettings):
     limits: Limits = Limits()
     secrets_dir: AbsolutePath | None = None  # secrets://a/b + NAME is the file a/b/NAME in here
     qemu_uids: UidRange = UidRange()
+    guests: Guests | None = None  # None: the executor starts guests itself, as its children
     caps: Caps = Caps()

@@ -15,15 +15,17 @@ from agentplane.daemon.logs import get_logger
 from agentplane.errors import AgentplaneError, Broken, NotFound
 from agentplane.guests.spec import parse_guest
 from agentplane.runners import launch as launches
+from agentplane.runners.activation import connection
 from agentplane.runners.command import run
 from agentplane.runners.host import Host as HostPrograms
-from agentplane.runners.host import program
+from agentplane.runners.host import Sockets, program
 from agentplane.runners.kit import Kit, find_kit
 from agentplane.runners.nix import Nix
 from agentplane.runners.plan import Ending, InputImage, Plan
 from agentplane.runners.probe import Probe
 from agentplane.runners.process import ProcessRunner
 from agentplane.runners.qemu import QemuRunner
+from agentplane.runners.trial import try_sandbox
 from agentplane.runs.model import GuestPin, StorePath
 from agentplane.runs.protocol import Acceleration, Assignment
 from services.executor.config import ExecutorSettings
@@ -44,10 +46,14 @@ class NixHost:
         self._settings = settings
         self._once = threading.Lock()
         self._made: Nix | None = None
-        self._probe = Probe(settings.state_dir)
         programs = HostPrograms(
-            state_dir=settings.state_dir, first_uid=settings.qemu_uids.first, uids=settings.qemu_uids.count
+            state_dir=settings.state_dir,
+            first_uid=settings.qemu_uids.first,
+            uids=settings.qemu_uids.count,
+            sockets=sockets_of(settings),
         )
+        self._programs = programs
+        self._probe = Probe(settings.state_dir, units=programs)
         self._runners: Mapping[str, QemuRunner | ProcessRunner] = {
             "microvm": QemuRunner(programs),
             "process": ProcessRunner(programs),
@@ -79,15 +85,22 @@ class NixHost:
             try:
                 if backend == "microvm":
                     versions["qemu"] = self._probe.qemu_version()
+                    self._check_unit()
                     kvm = self._probe.kvm(self._nix().build_probe())
                 else:
-                    _try_sandbox()
+                    _try_sandbox(self._programs)
                 backends.append(backend)
             except AgentplaneError as exc:
                 log.warning("backend is not usable", backend=backend, code=exc.code, reason=str(exc), hint=exc.hint)
                 if backend == "microvm":  # what heartbeats can carry of the reason
                     kvm = Acceleration(usable=False, cause=f"{exc.code}: {exc}"[:_CAUSE_CHARS])
         return Probed(backends=tuple(backends), kvm=kvm, versions=versions)
+
+    def _check_unit(self) -> None:
+        """That there is a unit for virtual machines to ask. Raises Transient: code `runner.socket`."""
+        if (sockets := self._programs.sockets) is not None:
+            with connection(sockets.machine):
+                return
 
     def prepare(self, assignment: Assignment) -> Prepared:
         """See `Host.prepare`."""
@@ -163,6 +176,13 @@ def kit_of(settings: ExecutorSettings) -> Kit:
     return Kit(root=settings.vm_kit, kernel_deb=settings.kernel_deb, kernel_sha256=digest)
 
 
+def sockets_of(settings: ExecutorSettings) -> Sockets | None:
+    """Where systemd takes launches; None: nowhere."""
+    if (guests := settings.guests) is None:
+        return None
+    return Sockets(machine=guests.socket, process=guests.process_socket or guests.socket.with_name("process.sock"))
+
+
 def stop_builds() -> None:
     """End this process's own short-lived children (Nix, in our session); shims have sessions of their own."""
     own_session = os.getsid(0)
@@ -187,7 +207,10 @@ def _version_of_nix() -> dict[str, str]:
         return {}
 
 
-def _try_sandbox() -> None:
-    bubblewrap = program("bwrap")
+def _try_sandbox(host: HostPrograms) -> None:
+    if host.sockets is not None:
+        try_sandbox(host, host.sockets.process)
+        return
+    bubblewrap = program(host.bubblewrap)
     argv = [bubblewrap, "--unshare-all", "--unshare-user", "--die-with-parent", "--ro-bind", "/", "/", "true"]
     run(argv, timeout_s=10, code="host.sandbox", hint="are unprivileged user namespaces enabled here?")

@@ -6,6 +6,8 @@ import os
 from collections.abc import Callable
 from typing import Final
 
+from agentplane.runners.shim.state import FILE_MODE
+
 READ_BYTES: Final = 1 << 16
 MAX_LINE_BYTES: Final = 16 << 10
 _TAIL_BYTES: Final = 16 << 10
@@ -53,7 +55,7 @@ class FileDrain(Drain):
 
     def __init__(self, name: str, fd: int, path: str, cap_bytes: int, *, mark: bytes = _MARK) -> None:
         super().__init__(name, fd)
-        self.file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        self.file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, FILE_MODE)
         self.tail = b""
         self.failure: str | None = None
         self._left = cap_bytes

@@ -2,14 +2,18 @@
 
 Secrets follow on the shim's standard input: for each name, in order, 4 bytes of length (big-endian) and the bytes.
 The shim answers one line on standard output when the program runs (`{}`), or why it does not (`{"error": …}`).
+In a guest unit both are the executor's connection, and GREETING comes first, with two descriptors: of the launch
+directory, and of the file for the shim's own standard error. See runners.activation and runners.shim.unit.
 """
 
 from typing import Final, TypedDict
 
+GREETING: Final = b"agentplane launch 1\n"
 LAUNCH: Final = "launch.json"
 LAUNCHED: Final = "launched.json"  # the program runs: Launched
 OUTCOME: Final = "outcome.json"  # all is over: Ended
-CANCEL: Final = "cancel.json"  # why SIGTERM is about to be sent: {"reason": …}
+CANCEL: Final = "cancel.json"  # why it is about to be told to end: {"reason": …}
+ORDERS: Final = "orders"  # in a guest unit only: a pipe by which another user than its own tells it to end
 LOCK: Final = "lock"  # flock held by the shim as long as it lives
 EVENTS: Final = "events.jsonl"
 CONSOLE: Final = "console.log"

@@ -17,6 +17,7 @@ from agentplane.runners.shim.contract import Channel, Launch, Users
 from agentplane.runners.shim.state import try_lock
 
 _PR_SET_PDEATHSIG: Final = 1
+_PR_SET_DUMPABLE: Final = 4
 _PR_SET_NO_NEW_PRIVS: Final = 38
 _FIRST_FREE_FD: Final = 100  # above every number that a launch may ask for
 _OOM_SCORE: Final = "500"  # when the whole host runs out of memory, a guest goes before a daemon
@@ -80,7 +81,8 @@ def _scratch(directory: str, size: int, uid: int) -> int:
     """A sparse disk without a name: it is gone when its last holder is. Its user may reopen it by descriptor."""
     fd = os.open(directory, os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC, 0o600)
     os.ftruncate(fd, size)
-    os.fchown(fd, uid, -1)
+    if uid != os.getuid():  # a guest unit has no chown
+        os.fchown(fd, uid, -1)
     return _move_up(fd)
 
 
@@ -135,6 +137,7 @@ def _become(launch: Launch, given: dict[int, int], uid: int, group: cgroups.Grou
     import ctypes  # noqa: PLC0415 - only the child needs it, and only before it is somebody else can it read it
 
     libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)  # a shim in a guest unit is not; its child has to reach its own /proc
     os.setsid()
     cgroups.join(group)
     with open("/proc/self/oom_score_adj", "w", encoding="ascii") as score:

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from time import gmtime, strftime, time
 from typing import Final
 
+FILE_MODE: Final = 0o660  # less the umask: only a guest unit opens files to its group, which is its executor's
+_BOOT_ID: Final = "/proc/sys/kernel/random/boot_id"
 _RESERVE: Final = ".reserve"
 _RESERVE_BYTES: Final = 16 << 10
 
@@ -15,7 +17,9 @@ _RESERVE_BYTES: Final = 16 << 10
 def write_json(directory: str, name: str, value: Mapping[str, object]) -> None:
     """Write a file by rename, with data and directory on disk when it returns."""
     temporary = os.path.join(directory, f".{name}.tmp")
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    with contextlib.suppress(FileNotFoundError):  # of a writer that was killed, and maybe another user's
+        os.unlink(temporary)
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, FILE_MODE)
     try:
         os.write(fd, json.dumps(value, indent=1, sort_keys=True).encode() + b"\n")
         os.fsync(fd)
@@ -71,9 +75,13 @@ def start_ticks(pid: int) -> int:
 
 
 def boot_id() -> str:
-    """Which boot of this host it is."""
-    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as source:
-        return source.read().strip()
+    """Which boot of this host it is. A unit that sees nothing of /proc but processes is told by systemd (`%b`)."""
+    try:
+        with open(_BOOT_ID, encoding="ascii") as source:
+            return source.read().strip()
+    except FileNotFoundError:
+        digits = os.environ["AGENTPLANE_BOOT_ID"]
+        return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
 
 
 def utc_now() -> str:

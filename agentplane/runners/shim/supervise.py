@@ -41,6 +41,24 @@ def supervise(directory: str, secrets: BinaryIO, interrupted: int) -> str | None
     return None
 
 
+def heed_signals(wakeup: int) -> None:
+    """Be told by SIGTERM, through the descriptor `wakeup`, and by no other signal that can be ignored."""
+    signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    for ignored in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
+        signal.signal(ignored, signal.SIG_IGN)
+
+
+def told(failure: str | None) -> int:
+    """Tell the launcher why nothing runs, if so. Returns the exit status."""
+    if failure is None:
+        return 0
+    with contextlib.suppress(OSError):  # it may have gone
+        sys.stdout.write(json.dumps({"error": failure}) + "\n")
+        sys.stdout.flush()
+    return 1
+
+
 def _watched(launch: Launch, program: Program, directory: str, interrupted: int) -> Ended:
     """Whatever goes wrong in the watching itself must end the program and be told."""
     try:
@@ -83,9 +101,10 @@ def _launched(program: Program) -> Launched:
 
 
 def _answer() -> None:
-    """Tell the launcher, then let go of it."""
-    sys.stdout.write("{}\n")
-    sys.stdout.flush()
+    """Tell the launcher, then let go of it. One that is gone meanwhile adopts this run when it is back."""
+    with contextlib.suppress(OSError):
+        sys.stdout.write("{}\n")
+        sys.stdout.flush()
     null = os.open("/dev/null", os.O_RDWR)
     for fd in (0, 1):
         os.dup2(null, fd)

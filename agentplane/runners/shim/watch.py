@@ -14,7 +14,7 @@ from agentplane.runners.shim.channels import Drain, FileDrain, LineDrain, last_w
 from agentplane.runners.shim.contract import Ended, Launch
 from agentplane.runners.shim.judge import Seen, judge
 from agentplane.runners.shim.spawn import Program
-from agentplane.runners.shim.state import utc_now
+from agentplane.runners.shim.state import FILE_MODE, utc_now
 
 FILES: Final = {
     "console": contract.CONSOLE,
@@ -33,7 +33,7 @@ class Watch:
         self.launch = launch
         self.program = program
         self.directory = directory
-        self.interrupted = interrupted  # readable once SIGTERM has come
+        self.interrupted = interrupted  # readable once it is told to end
         self.launched_at, self.began = utc_now(), monotonic()
         self.times: dict[str, float] = {}
         self.exit_code: int | None = None
@@ -46,7 +46,7 @@ class Watch:
         self.kill_at: float | None = None
         self.events_left = next(c["cap_bytes"] for c in launch["channels"] if c["name"] == "events")
         self.events_file = os.open(
-            os.path.join(directory, contract.EVENTS), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600
+            os.path.join(directory, contract.EVENTS), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE
         )
         self.drains = {channel["name"]: self._drain(channel) for channel in launch["channels"]}
 
