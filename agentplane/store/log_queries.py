@@ -22,18 +22,8 @@ _COLUMNS: Final[LiteralString] = sql.READ.removeprefix("SELECT ").split(" FROM "
 
 _GROUPS: Final[dict[str, LiteralString]] = {each: each for each in ("type", "kind", "phase", "actor", "name")}
 
-# sequence is gap-free and time never decreases along it: a search in halves needs one row per step
-_SEQUENCE_AT: Final[LiteralString] = """
-    WITH RECURSIVE search (low, high) AS (
-        SELECT 0::bigint, (SELECT coalesce(max(sequence), 0) FROM log.events)
-        UNION ALL
-        SELECT CASE WHEN past THEN middle ELSE low END, CASE WHEN past THEN high ELSE middle - 1 END
-        FROM (SELECT low, high, (low + high + 1) / 2 AS middle FROM search WHERE low < high) step,
-        LATERAL (SELECT recorded_at {} %s AS past FROM log.events WHERE sequence = middle) seen
-    )
-    SELECT max(low) FROM search"""
-_AT: Final[LiteralString] = _SEQUENCE_AT.replace("{}", "<=")
-_BEFORE: Final[LiteralString] = _SEQUENCE_AT.replace("{}", "<")
+_HEAD: Final[LiteralString] = "SELECT log.head()"
+_SEQUENCE_AT: Final[LiteralString] = "SELECT log.sequence_at(%s, %s)"
 
 
 class Count(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,11 +46,11 @@ class LogQueries:
 
     async def head(self) -> int:
         """The last sequence of the log; 0 when it is empty."""
-        return int((await self._reader.rows("", sql.HEAD, ()))[0][0])
+        return int((await self._reader.rows("", _HEAD, ()))[0][0])
 
     async def sequence_at(self, moment: datetime, *, inclusive: bool) -> int:
         """The last sequence recorded at (`inclusive`) or before a moment; 0 when there is none."""
-        return int((await self._reader.rows("", _AT if inclusive else _BEFORE, (moment,)))[0][0])
+        return int((await self._reader.rows("", _SEQUENCE_AT, (moment, inclusive)))[0][0])
 
     async def events(
         self, tenant: str, wish: EventFilter, *, after: int, upto: int, limit: int, newest: bool = False

@@ -5,7 +5,9 @@
 | agentplane_owner | migrations only | owns the schema `log`; the log's triggers refuse changes to it as to all |
 | agentplane_append | control | INSERT and SELECT events, move outbox cursors |
 | agentplane_project | projector | SELECT events; owns the schema `views` |
-| agentplane_read | query service | SELECT events and views |
+| agentplane_read | query service | SELECT events and views of the tenant that its transaction names |
+
+Control and the projector serve all tenants, so row-level security does not bind their roles.
 
 Passwords are hashed to SCRAM verifiers here, so no statement, log or `pg_stat_activity` ever holds one.
 """
@@ -32,6 +34,7 @@ SETTINGS: Final[Mapping[str, Mapping[str, str]]] = {
     READ: {"search_path": "views, log", "default_transaction_read_only": "on", "statement_timeout": "30s"},
 }
 MIN_PASSWORD: Final = 16
+_ALL_TENANTS: Final = frozenset({APPEND, PROJECT})
 
 
 async def bootstrap(conninfo: str, *, database: str, passwords: Mapping[str, str]) -> None:
@@ -59,9 +62,10 @@ async def _role(connection: AsyncConnection[Row], role: str, password: str) -> N
     found = await connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role])
     verb = sql.SQL("CREATE" if await found.fetchone() is None else "ALTER")
     verifier = connection.pgconn.encrypt_password(password.encode(), role.encode(), b"scram-sha-256").decode()
-    options = sql.SQL("LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS PASSWORD {}")
+    bypass = sql.SQL("BYPASSRLS" if role in _ALL_TENANTS else "NOBYPASSRLS")
+    options = sql.SQL("LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION {} PASSWORD {}")
     name = sql.Identifier(role)
-    await connection.execute(sql.SQL("{} ROLE {} ").format(verb, name) + options.format(sql.Literal(verifier)))
+    await connection.execute(sql.SQL("{} ROLE {} ").format(verb, name) + options.format(bypass, sql.Literal(verifier)))
     for setting, value in SETTINGS[role].items():
         values = sql.SQL(", ").join(sql.Literal(part.strip()) for part in value.split(","))
         await connection.execute(sql.SQL("ALTER ROLE {} SET {} TO {}").format(name, sql.Identifier(setting), values))

@@ -138,7 +138,7 @@ class ViewStore:
 async def read_status(connection: AsyncConnection[Row]) -> tuple[Status, ...]:
     """How every projection does, by any role that may SELECT."""
     found = await connection.execute(
-        "SELECT projection, version, position, (SELECT coalesce(max(sequence), 0) FROM log.events) - position, "
+        "SELECT projection, version, position, log.head() - position, "
         "poison_sequence, poison_event, reason, rebuilt_at, updated_at FROM views.checkpoints ORDER BY projection"
     )
     return tuple(_status(row) for row in await found.fetchall() if not row[0].endswith(REBUILD_SUFFIX))

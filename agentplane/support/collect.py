@@ -116,7 +116,7 @@ def _reader(layout: Layout) -> str:
     ports = load_ports(layout.ports)
     if ports is None:
         raise Refused(f"there is no stack in {layout.root}", code="support.no-stack")
-    return conninfo(layout, ports["postgres"], roles.READ)
+    return conninfo(layout, ports["postgres"], roles.PROJECT)  # counts the events of all tenants
 
 
 async def _projections(layout: Layout) -> tuple[Status, ...]:

@@ -24,7 +24,7 @@ from agentplane.evidence.keys import public_pem
 from agentplane.intents.runs import request_run, run_stream
 from agentplane.runs.protocol import Assignment, HeartbeatReply
 from agentplane.store.postgres import PostgresEventStore
-from agentplane.store.roles import APPEND, READ
+from agentplane.store.roles import APPEND, PROJECT
 from services.control.app import run
 from services.control.config import ControlSettings
 from tests.nats_server import NatsServer, nats_server
@@ -156,7 +156,7 @@ async def test_a_run_goes_from_the_wire_to_its_end(
         await host.report(host.executor.finished(told))
         await asyncio.wait_for(until(facts, told.run, "run.finished"), 20)
         assert (await host.beat()).committed_index == 2
-    async with await PostgresEventStore.open(database.conninfo(READ)) as store:
+    async with await PostgresEventStore.open(database.conninfo(PROJECT)) as store:
         events = await store.read_stream(run_stream(TENANT, told.run))
     assert [stored.event.type for stored in events] == [
         "run.requested",
@@ -177,7 +177,7 @@ async def test_servers_that_are_killed_and_wiped_cost_time_only(
     """PostgreSQL is killed while reports come, then NATS loses its storage; the executor keeps its journal."""
     async with (
         daemon(settings(database, nats_server, tmp_path)),
-        await PostgresEventStore.open(database.conninfo(READ)) as store,
+        await PostgresEventStore.open(database.conninfo(PROJECT)) as store,
     ):
         assert (await host.first_beat()).accepted
         wanted = intent(2)
@@ -216,7 +216,7 @@ async def test_two_daemons_share_the_work(
     database: Database, nats_server: NatsServer, tmp_path: Path, alice: NatsBus, host: Host
 ) -> None:
     config = settings(database, nats_server, tmp_path)
-    async with daemon(config), daemon(config), await PostgresEventStore.open(database.conninfo(READ)) as store:
+    async with daemon(config), daemon(config), await PostgresEventStore.open(database.conninfo(PROJECT)) as store:
         assert (await host.first_beat()).accepted
         wanted = [intent(number) for number in range(10, 30)]
         await asyncio.gather(*(publish(alice, each) for each in wanted))

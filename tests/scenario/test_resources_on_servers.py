@@ -83,7 +83,7 @@ async def test_two_daemons_and_a_killed_database_decide_every_wish_once(
     database: Database, nats_server: NatsServer, tmp_path: Path, alice: NatsBus, reader: ViewReader
 ) -> None:
     config = settings(database, nats_server, tmp_path)
-    async with await PostgresEventStore.open(database.conninfo(READ)) as store:
+    async with await PostgresEventStore.open(database.conninfo(PROJECT)) as store:
         async with daemon(config), daemon(config):
             await publish_when_served(alice, wish(0))
             await until(store, activated(1))

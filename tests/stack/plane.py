@@ -68,7 +68,7 @@ class Plane:
     def events(self, name: str, kind: str = "Run") -> list[tuple[str, Data]]:
         """Type and data of everything about one resource, in order."""
         query = "SELECT type, data FROM log.events WHERE kind = %s AND name = %s ORDER BY sequence"
-        with psycopg.connect(self.conninfo(roles.READ)) as connection:
+        with psycopg.connect(self.conninfo(roles.PROJECT)) as connection:
             return [(row[0], json.loads(bytes(row[1]))) for row in connection.execute(query, [kind, name])]
 
     def of_type(self, name: str, type_: str) -> list[Data]:

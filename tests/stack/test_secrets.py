@@ -39,7 +39,7 @@ def found(plane: Plane, value: bytes) -> list[str]:
     places = [str(path) for path in files if value in _content(path)]
     for process in all_processes():
         places += [f"{process}/{file}" for file in ("cmdline", "environ") if value in words(process, file)]
-    with psycopg.connect(plane.conninfo(roles.READ)) as connection:
+    with psycopg.connect(plane.conninfo(roles.PROJECT)) as connection:
         rows = connection.execute("SELECT sequence, data FROM log.events").fetchall()
     return places + [f"event {sequence}" for sequence, data in rows if value in bytes(data)]
 

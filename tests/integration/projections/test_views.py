@@ -250,8 +250,11 @@ async def test_row_level_security_shows_a_reader_its_tenant_only(
     await views.catch_up()
     with psycopg.connect(database.conninfo(READ)) as connection:
         assert connection.execute("SELECT count(*) FROM views.runs").fetchone() == (0,)
+        assert connection.execute("SELECT count(*) FROM log.events").fetchone() == (0,)
         connection.execute("SELECT set_config('agentplane.tenant', 'rival', true)")
         assert connection.execute("SELECT DISTINCT tenant FROM views.runs").fetchall() == [("rival",)]
         assert connection.execute("SELECT DISTINCT tenant FROM views.evidence").fetchall() == [("rival",)]
+        assert connection.execute("SELECT DISTINCT tenant FROM log.events").fetchall() == [("rival",)]
+        assert connection.execute("SELECT log.head()").fetchone() == (len(history().stored),)
         with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
             connection.execute("DELETE FROM views.runs")

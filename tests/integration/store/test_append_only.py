@@ -88,13 +88,13 @@ def test_daily_roles_cannot_disarm_the_log(filled: Database, role: str, statemen
         run(filled, role, statement)
 
 
-@pytest.mark.parametrize("role", [PROJECT, READ])
-async def test_a_role_that_may_only_read_reads_and_is_denied_appends(filled: Database, role: str) -> None:
+@pytest.mark.parametrize(("role", "seen"), [(PROJECT, 2), (READ, 0)])  # a reader names its tenant first
+async def test_a_role_that_may_only_read_reads_and_is_denied_appends(filled: Database, role: str, seen: int) -> None:
     async with await PostgresEventStore.open(filled.conninfo(role)) as store:
-        assert len(await store.read(0)) == 2
+        assert len(await store.read(0)) == seen
         with pytest.raises(Denied):
             await store.append(append(event()))
-        assert await store.head() == 2
+        assert await store.head() == seen
 
 
 def test_views_belong_to_the_projector_and_are_read_by_the_reader(filled: Database) -> None:
