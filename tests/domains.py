@@ -5,6 +5,7 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from typing import Self
 
 from agentplane.bus.memory import MemoryBus
 from agentplane.controllers.runs import Office
@@ -109,7 +110,7 @@ class Shop:
         self.reconciler = Reconciler(self.runtime, REGISTRY, cursor, look_again_s=0.02)
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator["Shop"]:
+    async def running(self) -> AsyncIterator[Self]:
         await self.runtime.catch_up()
         tasks = [
             asyncio.create_task(part)

@@ -15,6 +15,8 @@ from agentplane.bus.subjects import event_subject, tenant_of
 from agentplane.canonical import digest_bytes
 from agentplane.controllers.decision import Decision
 from agentplane.controllers.drafts import Draft, source_of
+from agentplane.domains.deadletters import RETRY_REQUESTED
+from agentplane.domains.resource import DEAD_LETTER_KIND
 from agentplane.domains.resource import INTENTS as RESOURCES
 from agentplane.errors import AgentplaneError, Refused
 from agentplane.events.cloudevents import decode
@@ -42,11 +44,12 @@ def open_intent(subject: str, data: bytes, tenants: Collection[str], kinds: Coll
     if event.phase is not Phase.INTENT:
         raise Refused("an event that is no intent came as one", code="intent.phase")
     resource = event.type in RESOURCES and event.stream.kind in kinds
-    if not (resource or (event.type in TYPES and event.stream.kind == RUN_KIND)) or event.type_version != 1:
+    retry = event.type == RETRY_REQUESTED and event.stream.kind == DEAD_LETTER_KIND
+    if not (resource or retry or (event.type in TYPES and event.stream.kind == RUN_KIND)) or event.type_version != 1:
         raise Refused("no controller knows intents of this type", code="intent.type", hint=f"known: {', '.join(TYPES)}")
     if not subject.startswith(_ALIAS) and subject != _subject(event):
         raise Refused("the subject names another tenant, kind or type than the envelope", code="intent.subject")
-    if not resource:
+    if not (resource or retry):
         _check_name(event)
     if event.actor.startswith(_NOT_PEOPLE):
         raise Refused("a part of the control plane has no intents", code="intent.actor")

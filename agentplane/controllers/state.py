@@ -2,7 +2,8 @@
 
 `ControlState` is owned by one fold: whoever applies events to it is the only one to change it, everybody else reads.
 Liveness is not in here: when an executor was last heard of is each process's own, soft knowledge (controllers.leases).
-Events that cannot be read, or whose type is unknown, move their stream's version and nothing else.
+Events that cannot be read, or whose type is unknown, move their stream's version and nothing else. What a newer control
+wrote on a stream is `beyond` this one: it decides nothing more about that stream, and leaves it to the newer one.
 """
 
 from collections.abc import Iterator
@@ -12,9 +13,13 @@ from msgspec.structs import replace
 from agentplane.controllers.executor_fold import apply_to_executor
 from agentplane.controllers.records import ExecutorRecord, RunKey, RunRecord
 from agentplane.controllers.run_fold import apply_to_run, slim
+from agentplane.domains.deadletters import Letters
+from agentplane.domains.registry import OWN_TYPES
+from agentplane.domains.resource import DEAD_LETTER_KIND
 from agentplane.domains.state import Resources
 from agentplane.errors import Refused
-from agentplane.events.model import StoredEvent
+from agentplane.events.model import StoredEvent, StreamId
+from agentplane.events.upcasting import NEWER, OURS, Upcasters
 from agentplane.runs import executors, facts
 from agentplane.runs.states import RunState
 
@@ -22,10 +27,14 @@ from agentplane.runs.states import RunState
 class ControlState:
     """Runs, executors and resources as the log up to `position` has them."""
 
-    def __init__(self) -> None:
+    def __init__(self, upcasters: Upcasters = OURS) -> None:
         self.position = 0  # sequence of the last event applied
         self.unreadable = 0  # events whose data did not fit their type
+        self.newer = 0  # events of versions that are not known here
         self.resources = Resources()  # of every domain
+        self.letters = Letters()  # dead ones
+        self._upcasters = upcasters
+        self._beyond: set[StreamId] = set()
         self._runs: dict[RunKey, RunRecord] = {}
         self._live: dict[RunKey, None] = {}  # runs that have not ended, oldest first
         self._executors: dict[str, ExecutorRecord] = {}
@@ -41,13 +50,39 @@ class ControlState:
         if stored.sequence != self.position + 1:
             raise ValueError(f"event {stored.sequence} does not follow {self.position}")
         self.position = stored.sequence
+        self.take(stored)
+
+    def take(self, stored: StoredEvent) -> None:
+        """Take an event without asking for its place in the whole log; for one tenant's part of it."""
+        if stored.event.stream in self._beyond or (current := self._current(stored)) is None:
+            return
+        stored = current
         match stored.event.stream.kind:
             case facts.RUN_KIND:
                 self._apply_to_run(stored)
             case executors.KIND if stored.event.stream.tenant == executors.SYSTEM_TENANT:
                 self._apply_to_executor(stored)
+            case kind if kind == DEAD_LETTER_KIND:
+                self.letters.apply(stored)
             case _:
                 self.resources.apply(stored)
+
+    def _current(self, stored: StoredEvent) -> StoredEvent | None:
+        """The event in today's form; None where a newer program has taken over its stream."""
+        try:
+            return self._upcasters.current(stored)
+        except Refused as refused:
+            if refused.code != NEWER:
+                return stored  # whoever folds it finds that it cannot be read
+            self.newer += 1
+            if not stored.event.type.startswith(OWN_TYPES):
+                return stored  # a domain's own type: no fold here looks into it
+            self._beyond.add(stored.event.stream)
+            return None
+
+    def is_beyond(self, stream: StreamId) -> bool:
+        """Whether a newer program has written what is not understood here on this stream."""
+        return stream in self._beyond
 
     def run(self, key: RunKey) -> RunRecord | None:
         """One run; None: never heard of."""

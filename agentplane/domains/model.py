@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
 from agentplane.domains.controller import Controller
+from agentplane.events.upcasting import EventType
 from agentplane.projections.engine import Projection
 
 
@@ -35,8 +36,12 @@ class Kind:
 
 @dataclass(frozen=True, kw_only=True)
 class Domain:
-    """One folder: kinds with their controllers, and read models over any facts."""
+    """One folder: kinds with their controllers, and read models over any facts.
+
+    `events`: the types that its controllers emit and whose form has changed since they were first written.
+    """
 
     name: str
     kinds: tuple[Kind, ...]
     projections: tuple[Projection, ...] = field(default=())
+    events: tuple[EventType, ...] = field(default=())

@@ -4,78 +4,63 @@ Ids are derived from the event that was handled, the controller, its version and
 event handled again gives the same events. `resource.status-changed` comes first and carries how far the controller is:
 who loses the race at the stream's version, or sees the event again, finds it handled.
 
-A controller that fails leaves a dead letter with the reason, and everything else goes on.
+A controller that fails leaves a dead letter with the reason, and everything else goes on. A retry shows the same event
+again, upon the resource as it is by then; its ids are derived from the wish to retry.
 """
 
 from datetime import datetime, timedelta
-from typing import Any, Final
-
-import msgspec
+from typing import Final
 
 from agentplane.bus.subjects import TYPE
+from agentplane.domains import deadletters
 from agentplane.domains import resource as r
-from agentplane.domains.controller import Context, Controller, Decision, Emit, actor_of
-from agentplane.domains.registry import Registry
-from agentplane.domains.resource import DeadLettered, ProgressState, Resource, StatusChanged
+from agentplane.domains.controller import Context, Decision, Emit
+from agentplane.domains.deadletters import Letter
+from agentplane.domains.registry import OWN_TYPES, Registry
+from agentplane.domains.resource import DeadLettered, Progress, ProgressState, Resource, StatusChanged
 from agentplane.domains.specs import model_of
 from agentplane.domains.state import Resources
+from agentplane.domains.tasks import Conclusion, Output, Task
 from agentplane.errors import AgentplaneError, Denied, Refused
-from agentplane.events.codec import data_of
-from agentplane.events.model import Append, Event, Phase, StoredEvent, StreamId
-from agentplane.ids import derived_id
+from agentplane.events.model import Append, Event, Phase, StreamId
 
 MAX_EMIT: Final = 100
 MAX_REQUEUE_S: Final = 366 * 86_400
-_OURS: Final = ("resource.", "controller.", "run.", "executor.", "intent.")
-
-
-class Task(msgspec.Struct, frozen=True, kw_only=True):
-    """One event for one controller."""
-
-    controller: Controller
-    stored: StoredEvent
-    stream: StreamId  # whom it is about
-    requeued: bool = False
-
-
-class Conclusion(msgspec.Struct, frozen=True, kw_only=True):
-    """What a task leads to; nothing to append: nothing to do. `failure`: why there is a dead letter."""
-
-    appends: tuple[Append, ...] = ()
-    decision: Decision | None = None
-    failure: str = ""
-
-
-def tasks_for(registry: Registry, stored: StoredEvent) -> tuple[Task, ...]:
-    """Whom an event concerns. A controller whose own filter fails gets the event, so that its failure is kept."""
-    found = []
-    for controller in registry.controllers.values():
-        try:
-            if not controller.watches(stored.event):
-                continue
-            stream = controller.target(stored.event)
-        except Exception:  # noqa: BLE001 - a controller's own code; `conclude` meets the failure again and keeps it
-            stream = stored.event.stream
-        found.append(Task(controller=controller, stored=stored, stream=stream))
-    return tuple(found)
 
 
 def conclude(registry: Registry, resources: Resources, task: Task, now: datetime) -> Conclusion:
     """What follows from showing an event to a controller. Never raises for what a controller does."""
-    resource = resources.get(task.stream)
+    return conclude_upon(registry, resources.get(task.stream), task, now)
+
+
+def conclude_upon(registry: Registry, resource: Resource | None, task: Task, now: datetime) -> Conclusion:
+    """The same upon one resource; it reads nothing else, so it may run beside whoever changes the others."""
     try:
         _check_target(task)
         if resource is None or not resource.exists or _handled(resource, task):
-            return Conclusion()
+            return _nothing(task, now)
         decision, state = _judged(registry, resource, task, now)
-        if decision is None and not task.requeued:
-            return Conclusion()
+        if decision is None and (task.letter is not None or not task.requeued):
+            return _nothing(task, now)
         decision = decision or Decision(message=resource.controllers[task.controller.NAME].message)
         events = _outcome(registry, resource, task, decision, state=state, now=now)
     except Exception as error:  # noqa: BLE001 - a controller's own code, which may fail in any way
         code = error.code if isinstance(error, AgentplaneError) else f"controller.{type(error).__name__}"
         return dead_letter(resource, task, code=code, reason=str(error)[:500], now=now)
     return Conclusion(appends=events, decision=decision)
+
+
+def _nothing(task: Task, now: datetime) -> Conclusion:
+    """Nothing to store, but that a retried letter is resolved by that."""
+    if task.letter is None:
+        return Conclusion()
+    return Conclusion(appends=(_resolution(task.letter, Output(task, now), "nothing to do"),))
+
+
+def _resolution(letter: Letter, output: Output, message: str) -> Append:
+    controller = output.controller
+    fact = deadletters.resolved(controller.NAME, controller.VERSION, message)
+    return deadletters.resolution(letter, output.event(letter.stream, deadletters.RESOLVED, fact))
 
 
 def dead_letter(resource: Resource | None, task: Task, *, code: str, reason: str, now: datetime) -> Conclusion:
@@ -93,9 +78,10 @@ def dead_letter(resource: Resource | None, task: Task, *, code: str, reason: str
         code=code,
         reason=reason,
     )
-    output = _Output(task, now)
-    stream = StreamId(event.stream.tenant, r.DEAD_LETTER_KIND, "default", f"{controller.NAME}-{event.id.hex[:12]}")
-    appends = [Append(stream=stream, expected_version=None, events=(output.event(stream, r.DEAD_LETTERED, letter),))]
+    output = Output(task, now)
+    stream = task.letter.stream if task.letter else _letter_stream(task)
+    version = task.letter.version if task.letter else None
+    appends = [Append(stream=stream, expected_version=version, events=(output.event(stream, r.DEAD_LETTERED, letter),))]
     ours = resource is not None and resource.tenant == event.stream.tenant
     if resource is not None and ours and resource.exists and not _handled(resource, task):
         words = f"{code}: {reason}" if reason else code
@@ -110,7 +96,15 @@ def dead_letter(resource: Resource | None, task: Task, *, code: str, reason: str
     return Conclusion(appends=tuple(appends), failure=f"{code}: {reason}")
 
 
+def _letter_stream(task: Task) -> StreamId:
+    event = task.stored.event
+    name = f"{task.controller.NAME[:50]}-{event.id.hex[:12]}"
+    return StreamId(event.stream.tenant, r.DEAD_LETTER_KIND, "default", name)
+
+
 def _check_target(task: Task) -> None:
+    if task.unread is not None:
+        raise task.unread
     if not task.controller.watches(task.stored.event) and not task.requeued:
         raise Refused("its WATCH does not want this event", code="controller.watch")
     if task.stream.tenant != task.stored.event.stream.tenant:
@@ -118,6 +112,8 @@ def _check_target(task: Task) -> None:
 
 
 def _handled(resource: Resource, task: Task) -> bool:
+    if task.letter is not None:
+        return False  # the letter's version says whether somebody else has retried it
     progress = resource.controllers.get(task.controller.NAME)
     if task.requeued:
         return progress is None or progress.marked_by != task.stored.event.id
@@ -150,7 +146,7 @@ def _outcome(
 ) -> tuple[Append, ...]:
     done = ProgressState.COMPLETED if decision.completed else ProgressState.PROGRESSING
     status = _status(resource, task, decision, state or done, now)
-    output = _Output(task, now)
+    output = Output(task, now)
     streams: dict[StreamId, list[Event]] = {task.stream: [output.event(task.stream, r.STATUS_CHANGED, status)]}
     if len(decision.emit) > MAX_EMIT:
         raise Refused(f"{len(decision.emit)} events at once; at most {MAX_EMIT}", code="controller.emit")
@@ -161,7 +157,7 @@ def _outcome(
     if resource.deleting and status.finalizers == () and resource.uid is not None:
         gone = r.Deleted(uid=resource.uid, generation=resource.generation)
         streams[task.stream].append(output.event(task.stream, r.DELETED, gone))
-    return tuple(
+    appends = tuple(
         Append(
             stream=stream,
             expected_version=resource.version if stream == task.stream else None,
@@ -169,12 +165,13 @@ def _outcome(
         )
         for stream, events in streams.items()
     )
+    return (*appends, _resolution(task.letter, output, decision.message)) if task.letter else appends
 
 
 def _stream(registry: Registry, task: Task, emit: Emit) -> StreamId:
     own = task.stream
     kind = emit.kind or own.kind
-    if emit.type.startswith(_OURS) or not TYPE.fullmatch(emit.type):
+    if emit.type.startswith(OWN_TYPES) or not TYPE.fullmatch(emit.type):
         raise Refused(f"{emit.type[:63]!r} is not a type that a controller may emit", code="controller.emit")
     if kind not in registry.kinds or emit.phase is Phase.INTENT:
         raise Refused("a controller emits facts and internal events about known kinds", code="controller.emit")
@@ -192,13 +189,21 @@ def _status(resource: Resource, task: Task, decision: Decision, state: ProgressS
         controller_version=task.controller.VERSION,
         uid=resource.uid,
         generation=resource.generation,
-        sequence=before.sequence if task.requeued and before else task.stored.sequence,
+        sequence=_reached(before, task),
         state=state,
         message=decision.message[:500],
         patch=dict(decision.status),
         finalizers=_finalizers(resource, decision),
         requeue_at=_requeue_at(decision, now),
     )
+
+
+def _reached(before: Progress | None, task: Task) -> int:
+    if before is None:
+        return task.stored.sequence
+    if task.letter is not None:
+        return max(before.sequence, task.stored.sequence)
+    return before.sequence if task.requeued else task.stored.sequence
 
 
 def _finalizers(resource: Resource, decision: Decision) -> tuple[str, ...] | None:
@@ -215,30 +220,3 @@ def _requeue_at(decision: Decision, now: datetime) -> datetime | None:
     if not 0 < decision.requeue_after_s <= MAX_REQUEUE_S:
         raise Refused("requeue_after_s must be from 1 second to a year", code="controller.decision")
     return now + timedelta(seconds=decision.requeue_after_s)
-
-
-class _Output:
-    """Numbers a task's events."""
-
-    def __init__(self, task: Task, now: datetime) -> None:
-        self._task = task
-        self._now = now
-        self._count = 0
-
-    def event(
-        self, stream: StreamId, type_: str, data: msgspec.Struct | dict[str, Any], phase: Phase = Phase.FACT
-    ) -> Event:
-        source, controller = self._task.stored.event, self._task.controller
-        event = Event(
-            id=derived_id(source.id, controller.NAME, controller.VERSION, self._count),
-            stream=stream,
-            phase=phase,
-            type=type_,
-            actor=actor_of(controller.NAME),
-            time=self._now,
-            correlation_id=source.correlation_id,
-            causation_id=source.id,
-            data=data_of(data) if isinstance(data, msgspec.Struct) else data,
-        )
-        self._count += 1
-        return event

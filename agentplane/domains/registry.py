@@ -10,6 +10,7 @@ from agentplane.domains.controller import Controller
 from agentplane.domains.model import Domain, Kind
 from agentplane.domains.resource import RESERVED_KINDS
 from agentplane.errors import NotFound, Refused
+from agentplane.events.upcasting import OURS, EventType, Upcasters
 from agentplane.projections.engine import PROJECTIONS, Projection
 
 _KIND: Final = re.compile(r"[A-Z][A-Za-z0-9]{0,62}")
@@ -17,6 +18,7 @@ _PLURAL: Final = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _API_VERSION: Final = re.compile(r"[a-z0-9.-]+/v[0-9]+((alpha|beta)[0-9]+)?")
 _NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _VIEWS: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
+OWN_TYPES: Final = ("resource.", "controller.", "run.", "executor.", "intent.")  # no domain writes these
 # words of the command line that mean something else
 _TAKEN_WORDS: Final = frozenset({"runs", "run", "executors", "executor"})
 
@@ -34,6 +36,8 @@ class Registry:
         for domain in self.domains:
             for kind in domain.kinds:
                 self._add_kind(domain, kind)
+        self.upcasters = Upcasters((*OURS.types, *(each for domain in self.domains for each in _events(domain))))
+        for domain in self.domains:
             for projection in domain.projections:
                 self._add_projection(domain, projection)
 
@@ -78,7 +82,14 @@ class Registry:
             raise _invalid(
                 domain, f"the projection {projection.name[:63]!r} is taken, or not named by a-z, 0-9 and '_'"
             )
-        self.projections[projection.name] = projection
+        self.projections[projection.name] = projection._replace(upcasters=self.upcasters)
+
+
+def _events(domain: Domain) -> tuple[EventType, ...]:
+    for each in domain.events:
+        if each.name.startswith(OWN_TYPES):
+            raise _invalid(domain, f"events of the type {each.name[:63]!r} are not a domain's")
+    return domain.events
 
 
 def _check_kind(domain: Domain, kind: Kind) -> None:

@@ -12,10 +12,11 @@ import msgspec
 
 from agentplane.domains import admission
 from agentplane.domains.controller import Decision
-from agentplane.domains.reconciling import conclude, tasks_for
+from agentplane.domains.reconciling import conclude
 from agentplane.domains.registry import Registry
 from agentplane.domains.resource import Resource
 from agentplane.domains.state import Resources
+from agentplane.domains.tasks import tasks_for
 from agentplane.events.model import Append, Event, StoredEvent, StreamId
 
 MAX_EVENTS: Final = 200

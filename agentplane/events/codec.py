@@ -1,22 +1,25 @@
 """Payloads: an event's `data` as the struct it stands for, and back. Pure."""
 
+from collections.abc import Iterator
 from typing import Any, TypeVar
 
 import msgspec
 
 from agentplane.errors import Refused
-from agentplane.events.model import Event
+from agentplane.events.model import Event, Phase
 
 T = TypeVar("T")
 
 
 def payload(event: Event, type_: type[T]) -> T:
-    """The event's data as a wire struct.
+    """The event's data as a wire struct. Of an intent every field must be known: a wish is carried out whole or not.
 
     Raises:
         Refused: code `event.payload`: the data are not of that shape; the field is named.
     """
     try:
+        if event.phase is Phase.INTENT:
+            return strictly(event.data, type_)
         return msgspec.convert(event.data, type_, strict=True)
     except (msgspec.ValidationError, RecursionError) as exc:
         raise Refused(
@@ -27,9 +30,35 @@ def payload(event: Event, type_: type[T]) -> T:
         ) from exc
 
 
+def strictly(value: Any, type_: type[T]) -> T:  # noqa: ANN401 - JSON
+    """A JSON value as a struct that says all of it. Raises msgspec.ValidationError, also for a field too many."""
+    found = msgspec.convert(value, type_, strict=True)
+    if unknown := unknown_fields(value, found):
+        raise msgspec.ValidationError(f"Object contains unknown field `{unknown[0][:80]}`")
+    return found
+
+
 def data_of(struct: msgspec.Struct) -> dict[str, Any]:
     """A wire struct as an event's data: JSON objects, arrays, strings, integers, booleans and nulls only."""
     data = msgspec.json.decode(msgspec.json.encode(struct))
     if not isinstance(data, dict):
         raise TypeError(f"{type(struct).__name__} is not an object on the wire")
     return data
+
+
+def unknown_fields(value: Any, read: Any) -> tuple[str, ...]:  # noqa: ANN401 - JSON, and the struct that it was read as
+    """Dotted paths of the fields of a JSON value that are not in what was read of it: a newer peer's, or mistakes."""
+    return tuple(_unknown("", value, msgspec.to_builtins(read)))
+
+
+def _unknown(path: str, value: Any, read: Any) -> Iterator[str]:  # noqa: ANN401 - JSON
+    if isinstance(value, dict) and isinstance(read, dict):
+        for name, inner in value.items():
+            here = f"{path}.{name}" if path else str(name)
+            if name in read:
+                yield from _unknown(here, inner, read[name])
+            elif inner is not None:  # null is as if it were not there
+                yield here
+    elif isinstance(value, list) and isinstance(read, list):
+        for index, inner in enumerate(value[: len(read)]):
+            yield from _unknown(f"{path}[{index}]", inner, read[index])

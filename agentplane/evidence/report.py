@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from agentplane.errors import Refused, Tampered
+from agentplane.events.codec import strictly
 from agentplane.evidence.dsse import envelope_value
 from agentplane.evidence.keys import TrustedKeys, executor_identity
 from agentplane.evidence.record import Record, open_record
@@ -109,6 +110,6 @@ def _message(artifact: dict[str, Any]) -> RunStarted | RunFinished | None:
 def _read(artifact: dict[str, Any], struct: type[Message]) -> Message:
     fields = {name: value for name, value in artifact.items() if name != "kind"}
     try:
-        return msgspec.convert(fields, struct)
+        return strictly(fields, struct)
     except msgspec.ValidationError as exc:
         raise Refused(f"not a {struct.__name__}: {exc}", code="evidence.report") from exc

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from agentplane.errors import Refused
+from agentplane.events.codec import strictly
 from agentplane.evidence.record import About, Record
 from agentplane.runs.model import ArtifactFact, Wire
 
@@ -62,6 +63,6 @@ def sealed(record: Record) -> SealedStatement:
 def read_seal(artifact: dict[str, Any]) -> RunSeal:
     """The struct in a RunSeal document. Raises Refused, code `evidence.seal`."""
     try:
-        return msgspec.convert(artifact, RunSeal)
+        return strictly(artifact, RunSeal)
     except msgspec.ValidationError as exc:
         raise Refused(f"not a RunSeal: {exc}", code="evidence.seal") from exc

@@ -16,7 +16,7 @@ STORE_PATH: Final = re.compile(r"/nix/store/[0-9a-df-np-sv-z]{32}-[A-Za-z0-9+._?
 _ENVIRONMENT_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
-class Machine(Wire, frozen=True, kw_only=True):
+class Machine(Wire, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the guest's kernel and initrd can be started on."""
 
     arch: Literal["x86_64"]
@@ -25,7 +25,7 @@ class Machine(Wire, frozen=True, kw_only=True):
     tcg_cmdline: str  # added under emulation only
 
 
-class GuestSpec(Wire, frozen=True, kw_only=True):
+class GuestSpec(Wire, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A slim guest: kernel and initrd shared by all bundles, and the payload that is its own."""
 
     api_version: Literal["agentplane.guest/v1"]
@@ -41,7 +41,7 @@ class GuestSpec(Wire, frozen=True, kw_only=True):
     working_directory: str
 
 
-class ProbeSpec(Wire, frozen=True, kw_only=True):
+class ProbeSpec(Wire, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The same kernel and initrd with nothing to do but say `sentinel` on the serial console."""
 
     api_version: Literal["agentplane.guest/v1"]
@@ -53,7 +53,7 @@ class ProbeSpec(Wire, frozen=True, kw_only=True):
     sentinel: str
 
 
-class ProcessSpec(Wire, frozen=True, kw_only=True):
+class ProcessSpec(Wire, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A bundle without a virtual machine: what a sandbox binds and what it starts."""
 
     api_version: Literal["agentplane.process/v1"]

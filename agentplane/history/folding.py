@@ -24,7 +24,7 @@ def folded(projection: Projection, view: Any, events: Iterable[StoredEvent]) -> 
     """The view after more events (view None: from nothing). Raises Refused (`event.payload`) as the projection does."""
     for stored in events:
         if projection.key(stored) is not None:
-            view = projection.apply(view, stored)
+            view = projection.apply(view, projection.upcasters.current(stored))
     return view
 
 
@@ -42,7 +42,7 @@ def steps(projections: Mapping[str, Projection], events: Iterable[StoredEvent]) 
             if key is None or key[-1] != stored.event.stream.name:  # not a view of this resource as a whole
                 continue
             before = views.get((name, *key))
-            after = views[name, *key] = projection.apply(before, stored)
+            after = views[name, *key] = projection.apply(before, projection.upcasters.current(stored))
             changes[name] = differences(_json(before), _json(after), ignore=_BOOKKEEPING)
         yield Step(stored=stored, changes=changes)
 

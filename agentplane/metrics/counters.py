@@ -26,6 +26,12 @@ DECISIONS: Final = Counter(
 APPENDS: Final = Counter(
     "agentplane_appended_events", "Events that this process stored, by type.", ["type"], registry=REGISTRY
 )
+ABANDONED: Final = Counter(
+    "agentplane_controllers_abandoned",
+    "Calls of a domain's controller that took too long; a thread each, until it comes back.",
+    ["controller"],
+    registry=REGISTRY,
+)
 PLACEMENTS: Final = Counter(
     "agentplane_placements", "Looks at a run that waits: placed, or left waiting.", ["result"], registry=REGISTRY
 )

@@ -13,6 +13,7 @@ from agentplane.domains import fold as resources
 from agentplane.domains.resource import Resource
 from agentplane.errors import AgentplaneError
 from agentplane.events.model import StoredEvent
+from agentplane.events.upcasting import OURS, Upcasters
 from agentplane.projections import evidence, executors, runs
 from agentplane.projections.evidence import EvidenceRow
 from agentplane.projections.executors import ExecutorView
@@ -25,13 +26,17 @@ _MISTAKES: Final = (LookupError, TypeError, ValueError, AttributeError, Arithmet
 
 
 class Projection(NamedTuple):
-    """A read model. `version` rises with every change of what `apply` yields: the views are then built anew."""
+    """A read model. `version` rises with every change of what `apply` yields: the views are then built anew.
+
+    `apply` sees every event in today's form (agentplane.events.upcasting); a registry fills in the `upcasters`.
+    """
 
     name: str
     version: int
     type: type[msgspec.Struct]
     key: Callable[[StoredEvent], Key | None]
     apply: Callable[[Any, StoredEvent], Any]
+    upcasters: Upcasters = OURS
 
 
 class Folded(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,7 +68,7 @@ def fold(projection: Projection, views: Mapping[Key, Any], events: Sequence[Stor
         if key is not None:
             before = changed[key] if key in changed else views.get(key)
             try:
-                after = projection.apply(before, stored)
+                after = projection.apply(before, projection.upcasters.current(stored))
             except (AgentplaneError, *_MISTAKES) as exc:
                 return Folded(changed=changed, position=position, poison=_poison(stored, exc))
             if after is not None:

@@ -8,8 +8,6 @@ from typing import Final, TypeVar
 import msgspec
 from msgspec.structs import replace
 
-from agentplane.bus import subjects
-from agentplane.errors import Transient
 from agentplane.events.cloudevents import decode_stored
 from agentplane.events.model import StoredEvent
 from agentplane.history.places import Place
@@ -18,6 +16,7 @@ from agentplane.projections.evidence import EvidenceRow
 from agentplane.projections.run_view import RunView
 from agentplane.projections.status import Rebuilt, Status
 from agentplane.queries import protocol as wire
+from agentplane.queries.asking import ask
 
 _TIMEOUT_S: Final = 10.0
 _REBUILD_TIMEOUT_S: Final = 600.0
@@ -138,14 +137,4 @@ class QueryClient:
         return answer.rebuilt
 
     async def _ask(self, name: str, wish: msgspec.Struct, type_: type[T], *, timeout_s: float | None = None) -> T:
-        subject = subjects.query(self._tenant, name)
-        data = await self._bus.request(subject, msgspec.json.encode(wish), timeout_s=timeout_s or self._timeout_s)
-        try:
-            answer = msgspec.json.decode(data, type=wire.Answer)
-            if answer.error is None and bytes(answer.ok):
-                return msgspec.json.decode(answer.ok, type=type_)
-        except msgspec.DecodeError as exc:
-            raise Transient(f"not an answer: {exc}", code="query.protocol", where=subject) from exc
-        if answer.error is None:
-            raise Transient("an empty answer", code="query.protocol", where=subject)
-        raise wire.raised(answer.error)
+        return await ask(self._bus, self._tenant, name, wish, type_, timeout_s=timeout_s or self._timeout_s)

@@ -6,6 +6,7 @@ from typing import TypeVar
 import msgspec
 
 from agentplane.errors import Refused
+from agentplane.events.codec import unknown_fields
 from agentplane.queries import protocol as wire
 
 T = TypeVar("T")
@@ -14,15 +15,25 @@ T = TypeVar("T")
 def question(data: bytes, type_: type[T]) -> T:
     """The question in a request's body.
 
+    A field that is not known is no detail (it may be a filter), so it is refused rather than overlooked.
+
     Raises:
-        Refused: codes `query.too-large`, `query.malformed`.
+        Refused: codes `query.too-large`, `query.malformed`, `query.version`.
     """
     if len(data) > wire.MAX_REQUEST_BYTES:
         raise Refused(f"a question of {len(data)} bytes", code="query.too-large")
     try:
-        return msgspec.json.decode(data or b"{}", type=type_)
+        found = msgspec.json.decode(data or b"{}", type=type_)
+        unknown = unknown_fields(msgspec.json.decode(data or b"{}"), found)
     except (msgspec.DecodeError, RecursionError) as exc:
         raise Refused(f"not a question: {exc}", code="query.malformed") from exc
+    if unknown:
+        raise Refused(
+            f"the question has a field {unknown[0][:80]!r} that this query service does not know",
+            code="query.version",
+            hint=f"it speaks protocol {wire.PROTOCOL}: upgrade the control plane, or ask without it",
+        )
+    return found
 
 
 def page_limit(wished: int) -> int:

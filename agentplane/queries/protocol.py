@@ -19,6 +19,8 @@ from agentplane.projections.run_view import RunSummary
 from agentplane.projections.status import Rebuilt, Status
 from agentplane.runs.model import Wire
 
+# Rises when something new can be asked. Every answer says it, so whoever asks can tell an older service from a defect.
+PROTOCOL: Final = 2
 MAX_REQUEST_BYTES: Final = 64 * 1024
 MAX_PAGE_BYTES: Final = 1024 * 1024  # a page may exceed it by its last item
 MAX_PAGE: Final = 1000
@@ -210,11 +212,12 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
     ok: msgspec.Raw = msgspec.Raw()
     error: Error | None = None
+    protocol: int = 1  # of who answers; those that do not say it speak 1
 
 
 def answered(value: Any) -> bytes:  # noqa: ANN401 - any struct of this module
     """The bytes of a good answer."""
-    return b'{"ok":' + msgspec.json.encode(value) + b"}"
+    return b'{"protocol":%d,"ok":%b}' % (PROTOCOL, msgspec.json.encode(value))
 
 
 def failed(error: AgentplaneError) -> bytes:
@@ -222,9 +225,10 @@ def failed(error: AgentplaneError) -> bytes:
     known = next(cls for cls in type(error).__mro__ if cls.__module__ == errors.__name__)
     return msgspec.json.encode(
         {
+            "protocol": PROTOCOL,
             "error": Error(
                 class_=known.__name__, code=error.code, message=error.message, where=error.where, hint=error.hint
-            )
+            ),
         }
     )
 

@@ -2,13 +2,10 @@
 
 from typing import Final, Protocol, TypeVar
 
-import msgspec
-
-from agentplane.bus import subjects
 from agentplane.domains.resource import Resource
-from agentplane.errors import NotFound, Transient
+from agentplane.errors import NotFound
 from agentplane.ports import Bus
-from agentplane.queries import protocol as wire
+from agentplane.queries.asking import ask
 from agentplane.queries.paging import bounded, page_limit, question
 from agentplane.runs.model import Wire
 
@@ -102,12 +99,4 @@ class ResourceClient:
         return await self._ask(RESOURCE_GET, wish, Resource)
 
     async def _ask(self, name: str, wish: Wire, type_: type[T]) -> T:
-        subject = subjects.query(self._tenant, name)
-        data = await self._bus.request(subject, msgspec.json.encode(wish), timeout_s=self._timeout_s)
-        try:
-            answer = msgspec.json.decode(data, type=wire.Answer)
-            if answer.error is None:
-                return msgspec.json.decode(answer.ok, type=type_)
-        except msgspec.DecodeError as exc:
-            raise Transient(f"not an answer: {exc}", code="query.protocol", where=subject) from exc
-        raise wire.raised(answer.error)
+        return await ask(self._bus, self._tenant, name, wish, type_, timeout_s=self._timeout_s)

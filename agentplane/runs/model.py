@@ -10,8 +10,12 @@ import msgspec
 from agentplane.runs.states import Outcome
 
 
-class Wire(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=False, forbid_unknown_fields=True):
-    """Base of all wire structs: strict, camelCase, immutable."""
+class Wire(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=False):
+    """Base of all wire structs: strictly typed, camelCase, immutable.
+
+    Fields that are not known are passed over, since a newer peer may write them; where one must not be overlooked
+    (intents, questions) the door refuses it: `agentplane.events.codec.unknown_fields`.
+    """
 
 
 class StorePath(Wire, frozen=True, kw_only=True):
@@ -37,6 +41,13 @@ class Input(Wire, frozen=True, kw_only=True):
     tree: StorePath
 
 
+class Built(Wire, frozen=True, kw_only=True):
+    """A guest of the bundle that somebody has built, signed and pushed: for one backend."""
+
+    backend: str  # microvm, process
+    spec: StorePath
+
+
 class RunRequested(Wire, frozen=True, kw_only=True):
     """Intent `run.requested` on Run/<run name>: run this bundle."""
 
@@ -48,6 +59,7 @@ class RunRequested(Wire, frozen=True, kw_only=True):
     executor: str | None = None  # the caller's wish; spec.executor.ref wins over it
     seed: str = "0"
     replay_of: str | None = None  # run name; the pins of that run replace all of the above
+    built: tuple[Built, ...] | msgspec.UnsetType = msgspec.UNSET
 
 
 class CancelRequested(Wire, frozen=True, kw_only=True):
@@ -86,6 +98,8 @@ class Pins(Wire, frozen=True, kw_only=True):
     policy_digest: str
     seed: str
     clock_base: str  # RFC 3339; the guest's clock starts here
+    # Not written where there are none, so that the digests of older pins stay what they were.
+    built: tuple[Built, ...] | msgspec.UnsetType = msgspec.UNSET
 
 
 class GuestPin(Wire, frozen=True, kw_only=True):
@@ -200,7 +214,7 @@ class ReplayVerdict(Wire, frozen=True, kw_only=True):
     differences: tuple[str, ...]  # "exit code: 0 became 3", "report.json: sha256 …"
 
 
-class RunEvidence(Wire, frozen=True, kw_only=True):
+class RunEvidence(Wire, frozen=True, kw_only=True, omit_defaults=True):
     """Fact `run.evidence`: one journal record of an executor is committed.
 
     `fenced`: it came from an epoch that had been replaced. `mark`: why it is kept and not believed: the key that signed
@@ -213,11 +227,11 @@ class RunEvidence(Wire, frozen=True, kw_only=True):
     epoch: int
     envelope: dict[str, Any]  # DSSE
     fenced: bool
+    mark: str = ""
 
 
 class LeaseExpired(Wire, frozen=True, kw_only=True):
     """Fact `run.lease-expired`."""
-    mark: str = ""
 
     executor: str
     epoch: int

@@ -11,6 +11,7 @@ from psycopg import AsyncConnection
 
 from agentplane.errors import Broken
 from agentplane.events.model import StoredEvent
+from agentplane.events.upcasting import NEWER
 from agentplane.projections.engine import Folded, Key, Projection, fold, touched
 from agentplane.store import sql
 from agentplane.store import view_tables as tables
@@ -60,7 +61,7 @@ async def step(
         if found is None or found[0] != projection.version:
             raise Broken(f"the views of {name} are another version's", code="store.views", hint="restart the projector")
         position = int(found[1])
-        if found[2] is not None:
+        if found[2] is not None and not _awaits_a_newer_program(found[4]):
             return Stepped(folded=0, position=position, stopped=True)
         fits = page is not None and page[0] == position
         events = page[1] if page is not None and fits else await read(connection, position, limit)
@@ -71,10 +72,17 @@ async def step(
         poison = folded.poison
         words = (poison.sequence, poison.event_id, poison.reason) if poison else (None, None, None)
         await connection.execute(_ADVANCE, [folded.position, *words, name])
-    if poison:
-        log.error("projection.stopped", projection=name, sequence=poison.sequence, reason=poison.reason)
+    waits = poison is not None and _awaits_a_newer_program(poison.reason)
+    if poison and not (waits and found[2] == poison.sequence):  # said before
+        what = "projection.waits" if waits else "projection.stopped"
+        log.error(what, projection=name, sequence=poison.sequence, reason=poison.reason)
     count = sum(stored.sequence <= folded.position for stored in events)
-    return Stepped(folded=count, position=folded.position, stopped=poison is not None)
+    return Stepped(folded=count, position=folded.position, stopped=poison is not None and not waits)
+
+
+def _awaits_a_newer_program(reason: str) -> bool:
+    """Whether a projection stands before an event of a newer version: another process may know it, so it is no end."""
+    return reason.startswith(NEWER)
 
 
 async def read(connection: AsyncConnection[Row], after: int, limit: int) -> Events:

@@ -95,7 +95,7 @@ class Control:
             start_grace_s=settings.start_grace_seconds,
             run_grace_s=settings.run_grace_seconds,
         )
-        self.runtime = Runtime(store, bus, SystemClock())
+        self.runtime = Runtime(store, bus, SystemClock(), found.registry.upcasters)
         self.vigil = Vigil(
             self.runtime,
             bus,
@@ -112,7 +112,13 @@ class Control:
         self.scheduler = Scheduler(self.runtime, self.vigil, scheme, look_again_s=settings.heartbeat_seconds)
         office = Office(policy=settings.policy, signer=identity.signer)
         self.intents = IntentDesk(self.runtime, office, settings.tenants, found.registry)
-        self.reconciler = Reconciler(self.runtime, found.registry, cursor, look_again_s=settings.heartbeat_seconds)
+        self.reconciler = Reconciler(
+            self.runtime,
+            found.registry,
+            cursor,
+            look_again_s=settings.heartbeat_seconds,
+            limit_s=settings.reconcile_seconds,
+        )
         self.reports = ReportDesk(self.runtime, identity.trusted)
         self._intakes = [
             Intake(self.runtime, bus, tenants=settings.tenants, concurrency=settings.concurrency) for _ in range(3)
@@ -150,7 +156,8 @@ class Control:
         state = self.runtime.state
         live = sum(1 for _ in state.live_runs())
         unreadable = f", {state.unreadable} events that cannot be read" if state.unreadable else ""
-        return f"at event {state.position}: {live} live runs, {len(state.executors())} executors{unreadable}"
+        newer = f", {state.newer} events of newer versions" if state.newer else ""
+        return f"at event {state.position}: {live} live runs, {len(state.executors())} executors{unreadable}{newer}"
 
 
 INTENTS: Final = "agentplane.*.intent.>"

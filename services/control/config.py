@@ -48,6 +48,7 @@ class ControlSettings(DaemonSettings):
     lease_seconds: Seconds = 30  # of silence, until an executor's leases expire
     start_grace_seconds: Seconds = 1800  # from lease to start: the guest may have to be built
     run_grace_seconds: Seconds = 120  # beyond the bundle's maxRunSeconds
+    reconcile_seconds: Seconds = 10  # that a domain's controller may take for one decision
     concurrency: Annotated[int, Field(ge=1, le=4096)] = 128  # messages in hand at once, per kind
 
     @model_validator(mode="after")

@@ -18,6 +18,8 @@ from agentplane.controllers.run_fold import fold_run
 from agentplane.controllers.runs import Office
 from agentplane.controllers.state import ControlState
 from agentplane.daemon.logs import get_logger
+from agentplane.domains import deadletters
+from agentplane.domains.deadletters import RETRY_REQUESTED
 from agentplane.domains.registry import Registry
 from agentplane.domains.resource import INTENTS as RESOURCES
 from agentplane.errors import Refused
@@ -58,6 +60,8 @@ class IntentDesk:
         event = intents.open_intent(message.subject, message.data, self._tenants, self._kinds)
         if event.type in RESOURCES:
             await self._resources.act(event, message.deliveries)
+        elif event.type == RETRY_REQUESTED:
+            await self._retry(event)
         elif event.type == CANCEL_REQUESTED:
             await self._cancel(event, message.deliveries)
         else:
@@ -81,6 +85,12 @@ class IntentDesk:
             if refused.code == "run.unknown" and deliveries < _PATIENCE_DELIVERIES:
                 raise TooEarly from refused
             raise
+
+    async def _retry(self, event: Event) -> None:
+        def decide(state: ControlState, _: datetime) -> Decision:
+            return deadletters.decide(state.letters, event)
+
+        await self._runtime.settle(decide)
 
     async def _original(self, event: Event) -> RunRecord | None:
         """The whole record of the run that is to be replayed: in memory there is too little of a run that ended."""

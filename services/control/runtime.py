@@ -19,6 +19,7 @@ from agentplane.controllers.state import ControlState
 from agentplane.daemon.logs import get_logger
 from agentplane.errors import Conflict, Transient
 from agentplane.events.model import StoredEvent
+from agentplane.events.upcasting import OURS, Upcasters
 from agentplane.metrics.counters import DECISIONS, count_appended
 from agentplane.ports import Bus, EventStore
 
@@ -33,8 +34,9 @@ Decide = Callable[[ControlState, datetime], Decision]
 class Runtime:
     """Owns the ControlState of this process. Everybody else reads it and hands in decisions."""
 
-    def __init__(self, store: EventStore, bus: Bus, clock: Clock) -> None:
-        self.state = ControlState()
+    def __init__(self, store: EventStore, bus: Bus, clock: Clock, upcasters: Upcasters = OURS) -> None:
+        """`upcasters`: of all events that are folded here."""
+        self.state = ControlState(upcasters)
         self.store = store
         self.changed = asyncio.Event()  # set whenever the state moved; the scheduler clears it
         self.turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)  # by executor: its reports keep order
@@ -52,7 +54,8 @@ class Runtime:
         """Decide upon the state and store what follows, again and again until nobody else was faster.
 
         Raises:
-            Transient: the database is away, or the race was lost too often (`control.contended`).
+            Transient: the database is away, the race was lost too often (`control.contended`), or a newer control has
+                taken over the stream (`control.newer`).
             Refused: the store will not have the events.
         """
         for _ in range(ATTEMPTS):
@@ -60,6 +63,7 @@ class Runtime:
             if not decision.appends:
                 DECISIONS.labels("nothing").inc()
                 return decision
+            self._check_versions(decision)
             try:
                 stored = await self.store.append(*decision.appends)
             except Conflict as conflict:
@@ -73,6 +77,16 @@ class Runtime:
             await self._wake(decision.wake_executors)
             return decision
         raise Transient(f"others were faster {ATTEMPTS} times", code="control.contended", delay_s=0.2)
+
+    def _check_versions(self, decision: Decision) -> None:
+        for append in decision.appends:
+            if append.expected_version is not None and self.state.is_beyond(append.stream):
+                raise Transient(
+                    f"a newer control has written on {append.stream}; this one leaves it alone",
+                    code="control.newer",
+                    delay_s=2.0,
+                    hint="upgrade this control, or stop it",
+                )
 
     async def catch_up(self) -> None:
         """Apply everything that is in the log. Raises Transient."""

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from agentplane.errors import Refused, Tampered
+from agentplane.events.codec import strictly
 from agentplane.evidence.dsse import Envelope
 from agentplane.evidence.export import PINS, Export, document_files, is_refusal
 from agentplane.evidence.keys import CONTROL, TrustedKeys
@@ -62,7 +63,7 @@ class Case:
         if self.export.pins is None:
             raise Refused("missing", code="evidence.pins", where=PINS)
         try:
-            return msgspec.convert(read_canonical(self.export.pins), Pinned)
+            return strictly(read_canonical(self.export.pins), Pinned)
         except msgspec.ValidationError as exc:
             raise Refused(f"not the pins of a run: {exc}", code="evidence.pins", where=PINS) from exc
 

@@ -1,0 +1,78 @@
+"""A time limit for code that is not ours: a controller that hangs must not stop the others.
+
+Python cannot stop a thread, and a process per decision would cost more than the decision. So each call runs in a
+thread of its own, and one that takes too long is abandoned: counted, logged, and its event becomes a dead letter. While
+an abandoned call is still busy its controller is called for nothing else, so one controller holds one thread at most.
+Code in C that keeps the interpreter's lock stalls the whole process all the same; systemd's watchdog ends that.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+from agentplane.daemon.logs import get_logger
+from agentplane.errors import Broken
+from agentplane.metrics.counters import ABANDONED
+
+log = get_logger()
+
+TIMEOUT: Final = "controller.timeout"
+
+T = TypeVar("T")
+
+
+class TimeLimit:
+    """Calls functions by the name of whose they are, each for `limit_s` at most."""
+
+    def __init__(self, limit_s: float) -> None:
+        self._limit_s = limit_s
+        self._busy: dict[str, threading.Thread] = {}  # abandoned ones
+
+    async def call(self, name: str, function: Callable[[], T]) -> T:
+        """What a function yields; it raises what the function raises.
+
+        Raises:
+            Broken: code `controller.timeout`: it took too long, or an earlier call under this name still does; code
+                `controller.exit`: it tried to end the process.
+        """
+        abandoned = self._busy.get(name)
+        if abandoned is not None and abandoned.is_alive():
+            raise Broken("it is still busy with an earlier event", code=TIMEOUT)
+        self._busy.pop(name, None)
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[T] = loop.create_future()
+        thread = threading.Thread(target=_run, args=(function, loop, answer), name=f"controller-{name}", daemon=True)
+        thread.start()
+        try:
+            async with asyncio.timeout(self._limit_s):
+                return await answer
+        except TimeoutError:
+            self._busy[name] = thread
+            ABANDONED.labels(name).inc()
+            log.error("a controller takes too long", controller=name, seconds=self._limit_s)  # noqa: TRY400 - no trace
+            raise Broken(f"it did not decide within {self._limit_s:g} seconds", code=TIMEOUT) from None
+
+
+def _run(function: Callable[[], T], loop: asyncio.AbstractEventLoop, answer: "asyncio.Future[T]") -> None:
+    result: T | None = None
+    error: BaseException | None = None
+    try:
+        result = function()
+    except Exception as exc:  # noqa: BLE001 - handed to whoever waits
+        error = exc
+    except BaseException as exc:  # noqa: BLE001 - such as sys.exit(): it ends nothing of ours
+        error = Broken(f"it raised {type(exc).__name__}", code="controller.exit")
+
+    def tell() -> None:
+        if answer.done():  # abandoned meanwhile
+            return
+        if error is not None:
+            answer.set_exception(error)
+        else:
+            answer.set_result(result)  # type: ignore[arg-type]  # None only where T is
+
+    try:
+        loop.call_soon_threadsafe(tell)
+    except RuntimeError:
+        return  # the loop is closed: nobody waits any more

@@ -1,0 +1,87 @@
+"""Command lines and query services of different versions: what they can do together, and how they say what not."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from agentplane.errors import NotFound, Refused, Transient
+from agentplane.queries import protocol as wire
+from agentplane.queries.asking import answer, asked
+from agentplane.queries.paging import question
+from agentplane.queries.protocol import PROTOCOL, RunGet, RunsList
+from agentplane.runs.model import Wire
+
+
+class RunsListOfTomorrow(RunsList, frozen=True, kw_only=True):
+    """What a newer command line can ask."""
+
+    colour: str | None = None
+    size: int = 3
+
+
+class Old(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a service of the first version reads, strictly."""
+
+    limit: int = 50
+
+
+class Answered(Wire, frozen=True, kw_only=True):
+    """An answer."""
+
+    name: str
+
+
+def test_a_question_says_only_what_is_not_default_so_older_services_can_read_it() -> None:
+    assert msgspec.json.decode(asked(RunsListOfTomorrow(limit=7)), type=Old).limit == 7
+    assert question(asked(RunsListOfTomorrow(limit=7)), RunsList) == RunsList(limit=7)
+
+
+def test_what_a_service_does_not_know_is_refused_by_name_never_overlooked() -> None:
+    with pytest.raises(Refused, match="'colour'") as caught:
+        question(asked(RunsListOfTomorrow(colour="red")), RunsList)
+    assert caught.value.code == "query.version"
+    assert str(PROTOCOL) in (caught.value.hint or "")
+    assert question(b'{"limit":2,"colour":null}', RunsList).limit == 2  # null says nothing
+
+
+def test_a_misspelt_type_is_still_malformed() -> None:
+    with pytest.raises(Refused) as caught:
+        question(b'{"limit":"two"}', RunsList)
+    assert caught.value.code == "query.malformed"
+
+
+def reply(**fields: Any) -> bytes:
+    return msgspec.json.encode(fields)
+
+
+def test_what_an_answer_has_beyond_us_is_passed_over() -> None:
+    assert answer(reply(protocol=PROTOCOL + 1, ok={"name": "a", "news": 1}), Answered, where="q").name == "a"
+    assert answer(wire.answered(Answered(name="b")), Answered, where="q").name == "b"
+
+
+@pytest.mark.parametrize("code", ["query.malformed", "query.unknown"])
+def test_an_older_service_that_does_not_understand_is_said_to_be_older(code: str) -> None:
+    error = {"class": "Refused", "code": code, "message": "Object contains unknown field `at`"}
+    with pytest.raises(Refused, match="speaks protocol 1") as caught:
+        answer(reply(error=error), Answered, where="q")
+    assert caught.value.code == "query.version"
+    assert "upgrade the query service" in (caught.value.hint or "")
+
+
+def test_an_answer_of_a_newer_service_that_cannot_be_read_says_upgrade_this() -> None:
+    with pytest.raises(Refused) as caught:
+        answer(reply(protocol=PROTOCOL + 1, ok={"label": "a"}), Answered, where="q")
+    assert caught.value.code == "query.version"
+    assert "upgrade this command line" in (caught.value.hint or "")
+
+
+def test_other_errors_are_what_they_are() -> None:
+    with pytest.raises(NotFound):
+        answer(wire.failed(NotFound("no run", code="run.unknown")), Answered, where="q")
+    with pytest.raises(Transient):
+        answer(b"[]", Answered, where="q")
+    with pytest.raises(Refused) as caught:
+        answer(wire.failed(Refused("no", code="query.malformed")), Answered, where="q")
+    assert caught.value.code == "query.malformed"  # of our own version: a defect or a mistake, not a skew
+    assert asked(RunGet(run="a")) == b'{"run":"a"}'
