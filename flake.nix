@@ -36,13 +36,15 @@
         };
       });
 
-      nixosModules = lib.genAttrs [ "default" "control" "projector" "executor" "database" "bus" ]
+      nixosModules = lib.genAttrs [ "default" "control" "projector" "executor" "database" "bus" "context" ]
         (name: { imports = [ (./modules + "/${name}.nix") ]; });
 
-      nixosConfigurations = lib.genAttrs [ "control" "exec-a" "exec-b" ] (host: lib.nixosSystem {
-        system = "x86_64-linux";
-        modules = [ self.nixosModules.default (./fleet/hosts + "/${host}.nix") ];
-      });
+      nixosConfigurations = lib.mapAttrs
+        (host: system: lib.nixosSystem {
+          inherit system;
+          modules = [ self.nixosModules.default (./fleet/hosts + "/${host}.nix") ];
+        })
+        { control = "x86_64-linux"; exec-a = "x86_64-linux"; exec-b = "x86_64-linux"; exec-arm = "aarch64-linux"; };
 
       checks = eachSystem (pkgs: { inherit (self.packages.${pkgs.system}) agentplane; }
         // import ./modules/nix/checks { inherit pkgs; inherit (self.packages.${pkgs.system}) agentplane; modules = self.nixosModules.default; });

@@ -10,12 +10,12 @@ in
       name = "control";
       example = { tenants = [ "default" ]; lease_seconds = 30; };
       credentials = {
-        "control.key" = "the control plane's Ed25519 signing key (PEM)";
-        "nats.nkey" = "the seed of control's NATS user";
-        "append.pgpass" = "libpq's password file of the role agentplane_append";
+        "control.key" = { file = "control.key"; about = "the control plane's Ed25519 signing key (PEM)"; };
+        "nats.nkey" = { file = "control.nkey"; about = "the seed of control's NATS user"; };
+        "append.pgpass" = { file = "append.pgpass"; about = "libpq's password file of the role agentplane_append"; };
       };
-      defaults = { ... }: {
-        nats = { servers = [ "nats://127.0.0.1:4222" ]; nkey_seed_file = "/run/${unit}/nats.nkey"; };
+      defaults = { config, lib }: {
+        nats = import ./lib/nats.nix { inherit lib config; seed = "/run/${unit}/nats.nkey"; };
         postgres = {
           conninfo = "host=127.0.0.1 dbname=agentplane user=agentplane_append";
           passfile = "/run/${unit}/append.pgpass";
@@ -25,41 +25,30 @@ in
         inventory_file = "/etc/agentplane/inventory.json";
         tenants = [ "default" ];
       };
-      assertions = { cfg, option, ... }: [
+      assertions = { config, cfg, option, ... }: [
         {
           assertion = cfg.inventory != null || toString cfg.settings.inventory_file != "/etc/agentplane/inventory.json";
           message = "${option}.inventory is not set: control knows no executor. Name a FleetInventory document.";
         }
         {
-          assertion = cfg.publicKeys ? control || toString cfg.settings.executor_keys_dir != "/etc/agentplane/trusted";
+          assertion = config.services.agentplane.trust != null
+            || toString cfg.settings.executor_keys_dir != "/etc/agentplane/trusted";
           message = ''
-            ${option}.publicKeys has no "control": the public half of credentials."control.key" must be among the keys that
-            are trusted, and one key per executor beside it: publicKeys = { control = ./control.pub; exec-a = ./exec-a.pub; }.'';
+            services.agentplane.trust is not set: control would believe no executor, not even itself. Name the directory of
+            public keys that `agentplane keys` made: services.agentplane.trust = ./trust;'';
         }
       ];
     })
   ];
 
-  options.services.agentplane.control = {
-    inventory = lib.mkOption {
-      type = lib.types.nullOr lib.types.path;
-      default = null;
-      example = lib.literalExpression "./inventory.json";
-      description = "The FleetInventory: which executors there may be.";
-    };
-    publicKeys = lib.mkOption {
-      type = lib.types.attrsOf lib.types.path;
-      default = { };
-      example = lib.literalExpression "{ control = ./control.pub; exec-a = ./exec-a.pub; }";
-      description = "Ed25519 public keys (PEM) that are trusted: control's own, and each executor's by its name.";
-    };
+  options.services.agentplane.control.inventory = lib.mkOption {
+    type = lib.types.nullOr lib.types.path;
+    default = null;
+    example = lib.literalExpression "./inventory.json";
+    description = "The FleetInventory: which executors there may be.";
   };
 
-  config = lib.mkIf cfg.enable {
-    environment.etc = lib.mapAttrs'
-      (name: key: lib.nameValuePair
-        "agentplane/trusted/${if name == "control" then "control.pub" else "executors/${name}.pub"}"
-        { source = key; })
-      cfg.publicKeys // lib.optionalAttrs (cfg.inventory != null) { "agentplane/inventory.json".source = cfg.inventory; };
+  config = lib.mkIf (cfg.enable && cfg.inventory != null) {
+    environment.etc."agentplane/inventory.json".source = cfg.inventory;
   };
 }

@@ -1,12 +1,12 @@
 # services.agentplane.database: a local PostgreSQL for the record, durable by configuration, with one role per daemon.
-{ config, lib, pkgs, ... }:
+{ config, lib, ... }:
 let
   cfg = config.services.agentplane.database;
-  package = config.services.agentplane.package;
-  known = map (role: "${role}.pgpass") [ "owner" "append" "project" "read" ];
-  lacking = lib.subtractLists (lib.attrNames cfg.credentials) known;
-  inStore = lib.attrNames (lib.filterAttrs (_: lib.hasPrefix builtins.storeDir) cfg.credentials);
-  waits = daemon: lib.mkIf config.services.agentplane.${daemon}.enable {
+  inherit (config.services.agentplane) package credentialsDirectory;
+  secrets = import ./lib/secrets.nix { inherit lib; };
+  # owner of the schema, and what the daemons are: append (control), project and read (projector)
+  needed = map (role: "${role}.pgpass") [ "owner" "append" "project" "read" ];
+  waits = daemon: lib.mkIf (config.services.agentplane.${daemon}.enable or false) {
     # only what is local is waited for
     after = [ "postgresql.service" "agentplane-database.service" ];
     requires = [ "postgresql.service" ];
@@ -14,36 +14,28 @@ let
   };
 in
 {
-  imports = [ ./lib/package.nix ];
+  imports = [ ./lib/package.nix ./lib/fleet.nix ];
 
   options.services.agentplane.database = {
     enable = lib.mkEnableOption "a local PostgreSQL for agentplane, with fsync on and password authentication by SCRAM";
     credentials = lib.mkOption {
-      type = lib.types.attrsOf lib.types.str;
+      type = lib.types.attrsOf secrets.type;
       default = { };
-      example = lib.genAttrs known (file: "/var/keys/${file}");
+      example = lib.genAttrs needed (file: "/var/keys/${file}");
       description = ''
         libpq password files (one line, `*:*:*:agentplane_ROLE:PASSWORD`, at least 16 characters), on the host and outside
-        of the Nix store. agentplane-database.service makes roles, database and schema with them at every start.
+        of the Nix store, as strings. agentplane-database.service makes roles, database and schema with them at every
+        start: `agentplane_append` may add to the log and read it, `agentplane_project` may also write read models,
+        `agentplane_read` reads those, and none may change what was recorded. From
+        `services.agentplane.credentialsDirectory`, unless named.
       '';
     };
   };
 
   config = lib.mkIf cfg.enable {
-    assertions = [
-      {
-        assertion = lacking == [ ];
-        message = ''
-          services.agentplane.database.credentials lacks ${toString lacking}: without a password a role cannot be made.
-          Make the files and name them: ${lib.concatMapStringsSep " " (file: "\"${file}\" = \"/var/keys/${file}\";") lacking}'';
-      }
-      {
-        assertion = inStore == [ ];
-        message = ''
-          services.agentplane.database.credentials: ${toString inStore}: everybody can read what is in the Nix store. Name
-          a file outside of it as a string, such as "/var/keys/append.pgpass", and not as a Nix path.'';
-      }
-    ];
+    assertions = secrets.assertions { option = "services.agentplane.database.credentials"; given = cfg.credentials; inherit needed; };
+    services.agentplane.database.credentials = lib.mapAttrs (_: lib.mkDefault)
+      (secrets.from credentialsDirectory (lib.genAttrs needed (file: file)));
     services.postgresql = {
       enable = true;
       settings = {
@@ -52,10 +44,12 @@ in
         synchronous_commit = "on";
         password_encryption = "scram-sha-256";
       };
-      authentication = lib.mkForce ''
+      # before what other services of this host add: the first line that fits decides
+      authentication = lib.mkBefore ''
         local all postgres peer
         host all postgres 127.0.0.1/32 reject
         host agentplane all 127.0.0.1/32 scram-sha-256
+        host agentplane all all reject
       '';
     };
     systemd.packages = [ package ];
@@ -63,7 +57,7 @@ in
       agentplane-database = {
         wantedBy = [ "multi-user.target" ];
         restartTriggers = [ package ]; # an upgrade brings its migrations
-        serviceConfig.LoadCredential = [ "" ] ++ lib.mapAttrsToList (file: path: "${file}:${path}") cfg.credentials;
+        serviceConfig.LoadCredential = secrets.load cfg.credentials;
       };
       agentplane-control = waits "control";
       agentplane-projector = waits "projector";

@@ -5,11 +5,11 @@ import ./lib/service.nix {
   name = "projector";
   example = { poll_seconds = 1.0; };
   credentials = {
-    "nats.nkey" = "the seed of the projector's NATS user";
-    "project.pgpass" = "libpq's password file of the role agentplane_project";
-    "read.pgpass" = "libpq's password file of the role agentplane_read";
+    "nats.nkey" = { file = "projector.nkey"; about = "the seed of the projector's NATS user"; };
+    "project.pgpass" = { file = "project.pgpass"; about = "libpq's password file of the role agentplane_project"; };
+    "read.pgpass" = { file = "read.pgpass"; about = "libpq's password file of the role agentplane_read"; };
   };
-  defaults = { ... }:
+  defaults = { config, lib }:
     let
       postgres = role: {
         conninfo = "host=127.0.0.1 dbname=agentplane user=agentplane_${role}";
@@ -17,7 +17,7 @@ import ./lib/service.nix {
       };
     in
     {
-      nats = { servers = [ "nats://127.0.0.1:4222" ]; nkey_seed_file = "/run/${unit}/nats.nkey"; };
+      nats = import ./lib/nats.nix { inherit lib config; seed = "/run/${unit}/nats.nkey"; };
       postgres = postgres "project";
       read_postgres = postgres "read";
     };

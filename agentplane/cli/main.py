@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "evidence": ("agentplane.cli.evidence:evidence", "Show, export and verify the signed evidence of a run."),
     "projections": ("agentplane.cli.projections:projections", "Status and rebuild of the read models."),
     "keys": ("agentplane.cli.keys:keys", "Make the keys, passwords and certificate of a fleet of hosts."),
+    "context": ("agentplane.cli.where:context", "Show how this command line reaches its control plane."),
     "stack": ("agentplane.cli.stack:stack", "A whole agentplane on this machine, without systemd."),
     "backup": ("agentplane.cli.backup:backup", "Copy a running stack: database, journal, public keys, inventory."),
     "restore": ("agentplane.cli.backup:restore", "Make a stack of a backup, verified before it says so."),

@@ -1,38 +1,19 @@
-# The control host: the record, the bus, control and the projector.
-{
+# The control host: the record, the bus, control, the projector, and a command line for its operator.
+{ lib, ... }: {
   imports = [ ./common.nix ];
   networking.hostName = "control";
   services.agentplane = {
-    database = {
-      enable = true;
-      credentials = {
-        "owner.pgpass" = "/var/keys/owner.pgpass";
-        "append.pgpass" = "/var/keys/append.pgpass";
-        "project.pgpass" = "/var/keys/project.pgpass";
-        "read.pgpass" = "/var/keys/read.pgpass";
-      };
-    };
+    trust = ../trust;
+    credentialsDirectory = "/var/keys";
+    database.enable = true;
     bus = {
       enable = true;
-      settings.authorization.users = import ./nats-users.nix;
+      listen = "0.0.0.0";
+      openFirewall = true;
+      users = lib.importJSON ../users.json;
     };
-    control = {
-      enable = true;
-      inventory = ../inventory.json;
-      publicKeys = { control = ./keys/control.pub; exec-a = ./keys/exec-a.pub; exec-b = ./keys/exec-b.pub; };
-      credentials = {
-        "control.key" = "/var/keys/control.key";
-        "nats.nkey" = "/var/keys/control.nkey";
-        "append.pgpass" = "/var/keys/append.pgpass";
-      };
-    };
-    projector = {
-      enable = true;
-      credentials = {
-        "nats.nkey" = "/var/keys/projector.nkey";
-        "project.pgpass" = "/var/keys/project.pgpass";
-        "read.pgpass" = "/var/keys/read.pgpass";
-      };
-    };
+    control = { enable = true; inventory = ../inventory.json; };
+    projector.enable = true;
+    context = { enable = true; nkeySeedFile = "/var/keys/operator.nkey"; };
   };
 }

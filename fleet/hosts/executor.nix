@@ -3,10 +3,10 @@ name:
 {
   imports = [ ./common.nix ];
   networking.hostName = name;
-  services.agentplane.executor = {
-    enable = true;
-    servers = [ "nats://control.example:4222" ];
-    controlPublicKey = ./keys/control.pub;
-    credentials = { "executor.key" = "/var/keys/executor.key"; "nats.nkey" = "/var/keys/nats.nkey"; };
+  services.agentplane = {
+    servers = [ "tls://control.example:4222" ];
+    trust = ../trust;
+    credentialsDirectory = "/var/keys";
+    executor.enable = true;
   };
 }

@@ -21,10 +21,11 @@ python3Packages.buildPythonApplication {
       sed "s|=agentplane\([ -]\)|=$out/bin/agentplane\1|; s|=install |=${coreutils}/bin/install |; s|=rm |=${coreutils}/bin/rm |" \
         $unit > $out/lib/systemd/system/$(basename $unit)
     done
-    # not among pip's own programs: only the unit starts it
-    printf '#!/usr/bin/env python3\nimport sys\nfrom agentplane.store.initialise import main\nsys.exit(main())\n' \
-      > $out/bin/agentplane-database
-    chmod +x $out/bin/agentplane-database
+    # not among pip's own programs: a unit starts the one, the build of a system the other
+    program() { printf '#!/usr/bin/env python3\nimport sys\nfrom %s import main\nsys.exit(main())\n' $2 > $out/bin/$1; }
+    program agentplane-database agentplane.store.initialise
+    program agentplane-bus agentplane.bus.configure
+    chmod +x $out/bin/agentplane-*
   '';
   makeWrapperArgs = [
     "--suffix PATH : ${lib.makeBinPath [ bubblewrap nats-server nix postgresql qemu util-linux ]}"

@@ -4,28 +4,33 @@
 { tree, host }:
 let
   lib = import (tree + "/lib");
-  stub = name: { type = "derivation"; inherit name; outPath = "/nix/store/00000000000000000000000000000000-${name}"; };
-  pkgs = lib.genAttrs [ "qemu" "bubblewrap" "util-linux" "coreutils" "nats-server" "postgresql" ] stub // {
-    formats = import (tree + "/pkgs/pkgs-lib/formats.nix") { inherit lib pkgs; };
-    callPackage = _: _: stub "agentplane";
-    runCommand = name: _: _: stub name;
-    writeText = name: _: stub name;
-    inherit lib;
-  };
+  pkgs = import ./pkgs.nix { inherit tree lib; };
   free = lib.mkOption { type = lib.types.attrsOf lib.types.anything; default = { }; };
+  names = lib.mkOption { type = lib.types.listOf lib.types.str; default = [ ]; };
+  service = lib.types.submodule {
+    freeformType = lib.types.attrsOf lib.types.anything;
+    options = lib.genAttrs [ "after" "wants" "requires" ] (_: names);
+  };
   nixos = {
-    options = lib.genAttrs [ "boot" "environment" "fileSystems" "nix" "system" "systemd" "users" ] (_: free) // {
+    options = lib.genAttrs [ "boot" "environment" "fileSystems" "nix" "system" "users" ] (_: free) // {
+      systemd.services = lib.mkOption { type = lib.types.attrsOf service; default = { }; };
+      systemd.packages = lib.mkOption { type = lib.types.listOf lib.types.unspecified; default = [ ]; };
       assertions = lib.mkOption { type = lib.types.listOf lib.types.unspecified; default = [ ]; };
       networking.hostName = lib.mkOption { type = lib.types.str; default = "nixos"; };
+      networking.firewall.allowedTCPPorts = lib.mkOption { type = lib.types.listOf lib.types.port; default = [ ]; };
       services = { nats = free; postgresql = free; };
     };
-    config = { nix.package = stub "nix"; _module.args = { inherit pkgs; }; };
+    config = { nix.package = pkgs.nix; _module.args = { inherit pkgs; }; };
   };
   inherit (lib.evalModules { modules = [ nixos ../../modules host ]; }) config;
+  ours = config.services.agentplane;
 in
 {
   refused = map (it: it.message) (builtins.filter (it: !it.assertion) config.assertions);
-  settings = lib.genAttrs [ "control" "projector" "executor" ] (name: config.services.agentplane.${name}.settings);
+  settings = lib.genAttrs [ "control" "projector" "executor" "context" ] (name: ours.${name}.settings);
+  bus = { inherit (ours.bus) users; settings = config.services.nats.settings or { }; };
+  openPorts = config.networking.firewall.allowedTCPPorts;
   credentials = lib.mapAttrs (_: service: service.serviceConfig.LoadCredential or [ ]) config.systemd.services;
   services = lib.mapAttrs (_: service: service.serviceConfig or { }) config.systemd.services;
+  order = lib.mapAttrs (_: service: service.after ++ service.requires) config.systemd.services;
 }

@@ -47,7 +47,7 @@ def test_every_output_evaluates_without_a_warning(copy: Path) -> None:
 
 def test_a_wrong_option_in_a_host_fails_the_check(copy: Path) -> None:
     host = copy / "fleet" / "hosts" / "executor.nix"
-    host.write_text(host.read_text().replace("enable = true;", 'enable = "yes";'))
+    host.write_text(host.read_text().replace("executor.enable = true;", 'executor.enable = "yes";'))
     done = check(copy)
     assert done.returncode != 0
     assert "services.agentplane.executor.enable" in done.stderr
@@ -55,7 +55,7 @@ def test_a_wrong_option_in_a_host_fails_the_check(copy: Path) -> None:
 
 def test_a_secret_in_the_store_fails_the_check(copy: Path) -> None:
     host = copy / "fleet" / "hosts" / "executor.nix"
-    host.write_text(host.read_text().replace('"/var/keys/executor.key"', '"${./keys/exec-a.pub}"'))
+    host.write_text(host.read_text().replace('"/var/keys"', '"${../trust}"'))
     done = check(copy)
     assert done.returncode != 0
     assert "everybody can read" in done.stderr

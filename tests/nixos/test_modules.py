@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from agentplane.bus.tls import Tls
+from agentplane.cli.context import load_context
 from agentplane.daemon.config import Settings, check_settings
 from services.control.config import ControlSettings
 from services.executor.config import ExecutorSettings
 from services.projector.config import ProjectorSettings
+from tests.nats_server import binary
 from tests.nixos.conftest import ROOT, Evaluate, Refused
 
 MODELS: dict[str, type[Settings]] = {
@@ -20,21 +23,31 @@ MODELS: dict[str, type[Settings]] = {
     "executor": ExecutorSettings,
 }
 EXECUTOR = """
-  enable = true;
-  servers = [ "nats://control.example:4222" ];
-  controlPublicKey = ./fleet/hosts/keys/control.pub;
-  credentials = { "executor.key" = "/var/keys/executor.key"; "nats.nkey" = "/var/keys/nats.nkey"; };
+  services.agentplane = {
+    servers = [ "tls://control.example:4222" ];
+    trust = ./fleet/trust;
+    credentialsDirectory = "/var/keys";
+    executor.enable = true;
+  };
 """
 
 
-def executor(changes: str = "", lines: str = EXECUTOR) -> str:
-    """A host with an executor; `changes` are laid over it."""
-    parts = "".join(f"{{ services.agentplane.executor = {{ {part} }}; }} " for part in (lines, changes))
+def executor(changes: str = "") -> str:
+    """A host with an executor; `changes` to services.agentplane are laid over it."""
+    parts = f"{{ {EXECUTOR} }} {{ services.agentplane = {{ {changes} }}; }}"
     return f'{{ lib, ... }}: {{ networking.hostName = "exec-a"; imports = [ {parts} ]; }}'
 
 
+def control(changes: str = "") -> str:
+    """The sample control host; `changes` to services.agentplane are laid over it."""
+    return (
+        f"{{ lib, ... }}: {{ imports = [ ./fleet/hosts/control.nix {{ services.agentplane = {{ {changes} }}; }} ]; }}"
+    )
+
+
 @pytest.mark.parametrize(
-    ("host", "daemons"), [("control", ("control", "projector")), ("exec-a", ("executor",)), ("exec-b", ("executor",))]
+    ("host", "daemons"),
+    [("control", ("control", "projector")), ("exec-a", ("executor",)), ("exec-arm", ("executor",))],
 )
 def test_the_sample_fleet_is_accepted_by_modules_and_daemons(
     evaluate: Evaluate, host: str, daemons: tuple[str, ...]
@@ -46,8 +59,8 @@ def test_the_sample_fleet_is_accepted_by_modules_and_daemons(
 
 
 def test_an_executor_takes_six_lines(evaluate: Evaluate) -> None:
-    assert len(EXECUTOR.strip().splitlines()) + 2 <= 6
-    answer = evaluate(executor())
+    assert len(EXECUTOR.strip().splitlines()) <= 6
+    answer = evaluate(f'{{ networking.hostName = "exec-a"; {EXECUTOR} }}')
     assert answer["refused"] == []
     settings = check_settings(answer["settings"]["executor"], ExecutorSettings, origin="six lines")
     assert settings.name == "exec-a"
@@ -58,8 +71,8 @@ def test_the_guide_s_snippets_evaluate(evaluate: Evaluate) -> None:
     snippets = re.findall(r"^ *```nix\n(.*?)^ *```", guide, flags=re.DOTALL | re.MULTILINE)
     assert snippets
     for snippet in snippets:
-        host = snippet.replace("./keys/", "./fleet/hosts/keys/")
-        assert evaluate(f'{{ networking.hostName = "exec-a"; {host} }}')["refused"] == []
+        host = re.sub(r"\./(trust|users\.json|inventory\.json)", r"./fleet/\1", snippet)
+        assert evaluate(f'{{ lib, ... }}: {{ networking.hostName = "exec-a"; {host} }}')["refused"] == []
 
 
 def test_credentials_replace_those_of_the_unit_file_and_carry_the_names_that_settings_use(evaluate: Evaluate) -> None:
@@ -79,15 +92,16 @@ def test_credentials_replace_those_of_the_unit_file_and_carry_the_names_that_set
 
 
 def test_one_setting_leaves_the_defaults_beside_it(evaluate: Evaluate) -> None:
-    answer = evaluate(executor('settings.nats.servers = [ "nats://other.example:4222" ];'))
+    answer = evaluate(executor('executor.settings.nats.servers = [ "tls://other.example:4222" ];'))
     assert answer["settings"]["executor"]["nats"] == {
-        "servers": ["nats://other.example:4222"],
+        "servers": ["tls://other.example:4222"],
         "nkey_seed_file": "/run/credentials/agentplane-executor.service/nats.nkey",
+        "tls": {"ca_file": "/etc/agentplane/trusted/ca.pem"},
     }
 
 
 def test_proc_is_closed_where_nothing_needs_to_mount_it(evaluate: Evaluate) -> None:
-    closed = evaluate(executor('settings.backends = [ "microvm" ];'))["services"]["agentplane-executor"]
+    closed = evaluate(executor('executor.settings.backends = [ "microvm" ];'))["services"]["agentplane-executor"]
     assert closed["ProtectKernelTunables"] is True
     assert "ProtectKernelTunables" not in evaluate(executor())["services"]["agentplane-executor"]
 
@@ -96,20 +110,27 @@ def test_proc_is_closed_where_nothing_needs_to_mount_it(evaluate: Evaluate) -> N
     ("changes", "value", "remedy"),
     [
         (
-            'credentials."executor.key" = lib.mkForce "${./fleet/hosts/keys/exec-a.pub}";',
-            '"executor.key" = "/nix/store/',
+            'executor.credentials."executor.key" = "${./fleet/trust/control.pub}";',
+            'executor.credentials."executor.key" = /nix/store/',
             "/var/keys/executor.key",
         ),
-        ('credentials."executor.key" = lib.mkForce "keys/executor.key";', "keys/executor.key", "absolute"),
         (
-            'credentials = lib.mkForce { "nats.nkey" = "/var/keys/n"; };',
+            'executor.credentials."executor.key" = ./fleet/trust/control.pub;',
+            f'executor.credentials."executor.key" = {ROOT}/fleet/trust/control.pub: this is a Nix path',
+            "/var/keys/executor.key",
+        ),
+        ('executor.credentials."executor.key" = "keys/executor.key";', "keys/executor.key", "absolute"),
+        (
+            'credentialsDirectory = lib.mkForce null; executor.credentials."nats.nkey" = "/var/keys/n";',
             "lacks executor.key",
             '"executor.key" = "/var/keys/executor.key";',
         ),
-        ('credentials."exeutor.key" = "/var/keys/executor.key";', "has exeutor.key", "executor.key nats.nkey"),
-        ("servers = lib.mkForce [ ];", "servers = [ ]", "nats://control.example:4222"),
-        ('settings.name = "Exec A";', '"Exec A"', "DNS label"),
-        ("controlPublicKey = lib.mkForce null;", "controlPublicKey", "control.pub"),
+        ('executor.credentials."exeutor.key" = "/var/keys/x";', "has exeutor.key", "executor.key nats.nkey"),
+        ("servers = lib.mkForce [ ];", "servers = [ ]", "tls://control.example:4222"),
+        ('executor.settings.name = "Exec A";', '"Exec A"', "DNS label"),
+        ("trust = lib.mkForce null;", "trust is not set", "agentplane keys"),
+        ("trust = lib.mkForce ./tests/nixos;", "tests/nixos has no control.pub", "agentplane keys"),
+        ("context.enable = true;", "lacks nkeySeedFile", '"nkeySeedFile" = "/var/keys/nkeySeedFile";'),
     ],
 )
 def test_a_mistake_is_refused_naming_value_and_remedy(
@@ -122,8 +143,24 @@ def test_a_mistake_is_refused_naming_value_and_remedy(
 
 def test_a_control_host_without_keys_and_inventory_hears_of_both(evaluate: Evaluate) -> None:
     messages = evaluate("{ services.agentplane.control.enable = true; }")["refused"]
-    for word in ("control.key", "nats.nkey", "append.pgpass", "inventory", "publicKeys"):
+    for word in ("control.key", "nats.nkey", "append.pgpass", "inventory", "trust", "servers"):
         assert any(word in message for message in messages), (word, messages)
+
+
+def test_a_directory_of_secrets_in_the_store_is_refused_for_every_file(evaluate: Evaluate) -> None:
+    (message,) = evaluate(executor("credentialsDirectory = lib.mkForce ./fleet/trust;"))["refused"]
+    assert f"{ROOT}/fleet/trust/executor.key" in message
+    assert f"{ROOT}/fleet/trust/executor.nkey" in message
+    assert "outside of it as a string" in message or "Write a string" in message
+
+
+def test_a_private_key_among_public_ones_is_refused(evaluate: Evaluate, tmp_path: Path) -> None:
+    (tmp_path / "executors").mkdir()
+    for name in ("control.pub", "control.key", "executors/exec-a.nkey"):
+        (tmp_path / name).touch()
+    (message,) = evaluate(executor(f"trust = lib.mkForce {tmp_path};"))["refused"]
+    assert f"{tmp_path} holds control.key exec-a.nkey" in message
+    assert "/var/keys" in message
 
 
 def test_a_database_without_passwords_is_refused(evaluate: Evaluate) -> None:
@@ -133,16 +170,71 @@ def test_a_database_without_passwords_is_refused(evaluate: Evaluate) -> None:
 
 def test_a_bus_that_lets_everybody_in_is_refused(evaluate: Evaluate) -> None:
     (message,) = evaluate("{ services.agentplane.bus.enable = true; }")["refused"]
-    assert "authorization" in message
+    assert "bus.users is empty" in message
+    assert "lib.importJSON" in message
+
+
+def test_a_bus_in_the_clear_off_this_host_is_refused(evaluate: Evaluate) -> None:
+    (message,) = evaluate(control("bus.tls.enable = false;"))["refused"]
+    assert 'listen = "0.0.0.0"' in message
+    assert "tunnel" in message
+
+
+def test_a_bus_off_this_host_needs_a_certificate(evaluate: Evaluate) -> None:
+    messages = evaluate(control("credentialsDirectory = lib.mkForce null;"))["refused"]
+    assert any("bus.credentials lacks bus.pem bus.key" in message for message in messages)
+    assert any('"nats.nkey" = "/var/keys/projector.nkey";' in message for message in messages)
+
+
+def test_nothing_is_opened_unless_asked_for(evaluate: Evaluate) -> None:
+    assert evaluate(control())["openPorts"] == [4222]
+    assert evaluate(control("bus.openFirewall = lib.mkForce false;"))["openPorts"] == []
+    assert evaluate(executor())["openPorts"] == []
+
+
+def test_only_what_is_local_is_waited_for(evaluate: Evaluate) -> None:
+    local = evaluate(control())["order"]["agentplane-control"]
+    assert {"postgresql.service", "nats.service"} <= set(local)
+    remote = """bus.enable = lib.mkForce false; database.enable = lib.mkForce false;
+      servers = [ "tls://bus.example:4222" ];
+      control.settings.postgres.conninfo = "host=db.example dbname=agentplane user=agentplane_append";"""
+    answer = evaluate(control(remote))
+    assert answer["refused"] == []
+    assert answer["order"]["agentplane-control"] == []
+    assert answer["settings"]["control"]["nats"]["servers"] == ["tls://bus.example:4222"]
+
+
+def test_the_sample_bus_is_what_nats_server_takes(evaluate: Evaluate, tmp_path: Path) -> None:
+    bus = evaluate(control())["bus"]
+    assert bus["settings"]["tls"]["handshake_first"] is True
+    (tmp_path / "users.json").write_text(json.dumps(bus["users"]))
+    # as the module does: certificates are not there when the system is built
+    del bus["settings"]["tls"]
+    (tmp_path / "settings.json").write_text(json.dumps(bus["settings"]))
+    argv = [sys.executable, "-m", "agentplane.bus.configure", "--users", str(tmp_path / "users.json")]
+    done = subprocess.run([*argv, "--settings", str(tmp_path / "settings.json")], capture_output=True, check=True)
+    (tmp_path / "nats.json").write_bytes(done.stdout)
+    subprocess.run([binary(), "-t", "-c", str(tmp_path / "nats.json")], check=True, capture_output=True)
+    assert len(json.loads(done.stdout)["authorization"]["users"]) == 6
+
+
+def test_the_command_line_s_context_is_one_that_it_reads(evaluate: Evaluate, tmp_path: Path) -> None:
+    (tmp_path / "context.json").write_text(json.dumps(evaluate(control())["settings"]["context"]))
+    context = load_context(tmp_path)
+    assert context.servers == ("tls://127.0.0.1:4222",)
+    assert context.tls == Tls(ca_file="/etc/agentplane/trusted/ca.pem")
+    assert (context.nkey_seed_file, context.trusted_keys_dir) == ("/var/keys/operator.nkey", "/etc/agentplane/trusted")
 
 
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ('enable = lib.mkForce "yes";', "services.agentplane.executor.enable"),
-        ("credentials = lib.mkForce [ ];", "services.agentplane.executor.credentials"),
-        ('servers = lib.mkForce "nats://one";', "services.agentplane.executor.servers"),
-        ("enabled = true;", "services.agentplane.executor.enabled"),
+        ('executor.enable = lib.mkForce "yes";', "services.agentplane.executor.enable"),
+        ("executor.credentials = lib.mkForce [ ];", "services.agentplane.executor.credentials"),
+        ('servers = lib.mkForce "nats://one";', "services.agentplane.servers"),
+        ("credentialsDirectory = lib.mkForce 3;", "services.agentplane.credentialsDirectory"),
+        ("executor.enabled = true;", "services.agentplane.executor.enabled"),
+        ("bus.users.contrl = null;", "services.agentplane.bus.users.contrl"),
     ],
 )
 def test_a_wrong_type_or_an_unknown_option_names_the_option(evaluate: Evaluate, changes: str, said: str) -> None:
@@ -153,7 +245,7 @@ def test_a_wrong_type_or_an_unknown_option_names_the_option(evaluate: Evaluate, 
 def test_an_unknown_setting_is_named_by_the_daemon_that_checks_the_rendered_file(
     evaluate: Evaluate, tmp_path: Path
 ) -> None:
-    answer = evaluate(executor('settings.memroy = 3; settings.limits.slots = "many";'))
+    answer = evaluate(executor('executor.settings = { memroy = 3; limits.slots = "many"; };'))
     assert answer["refused"] == []  # it is the build that refuses: the daemon checks what was rendered
     rendered = tmp_path / "executor.json"
     rendered.write_text(json.dumps(answer["settings"]["executor"]))
