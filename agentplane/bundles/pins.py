@@ -30,4 +30,5 @@ def pin(bundle: Bundle, intent: RunRequested, policy_digest: Digest, now: dateti
         policy_digest=policy_digest,
         seed=intent.seed,
         clock_base=rfc3339(now),
+        built=intent.built,
     )

@@ -9,7 +9,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +19,7 @@ from agentplane.canonical import canonical_bytes
 from agentplane.errors import Broken, NotFound, Refused, Tampered
 from agentplane.guests.spec import STORE_PATH
 from agentplane.runners.builders import builders
+from agentplane.runners.closures import verify_closure
 from agentplane.runners.command import run
 from agentplane.runners.kit import Kit
 from agentplane.runners.nar import nar_hash
@@ -26,17 +27,26 @@ from agentplane.runs.model import StorePath
 
 _BUILD_TIMEOUT_S: Final = 900.0
 _DAEMON_SOCKET: Final = Path("/nix/var/nix/daemon-socket/socket")
+Pull = Callable[[StorePath], object]  # has a path and all it needs in the store afterwards, or raises
+
+_ALTERED: Final = "nix-store --repair-path PATH mends one; find out who changed it"
 _HINT: Final = "the lines above are the builder's; `agentplane doctor` checks Nix itself"
 
 
 class Nix:
-    """The store and the kit of this host. Blocking; call it in a thread."""
+    """The store and the kit of this host. Blocking; call it in a thread.
 
-    def __init__(self, state_dir: Path, kit: Kit, *, timeout_s: float = _BUILD_TIMEOUT_S) -> None:
+    `pull`: where paths that are not here come from; None: from the substituters that Nix is configured with.
+    """
+
+    def __init__(
+        self, state_dir: Path, kit: Kit, *, timeout_s: float = _BUILD_TIMEOUT_S, pull: Pull | None = None
+    ) -> None:
         self._state_dir = state_dir
         self._links = state_dir / "nix"
         self._kit = kit
         self._timeout_s = timeout_s
+        self._pull = pull
 
     def add_tree(self, path: Path, name: str, exclude: frozenset[str] = frozenset()) -> StorePath:
         """Put a directory into the store, without entries named in `exclude`.
@@ -82,18 +92,36 @@ class Nix:
             )
         found = nar_hash(Path(pinned.path))
         if found != pinned.nar_hash:
-            raise Tampered(f"{pinned.path} hashes to {found}, pinned was {pinned.nar_hash}", code="store.hash")
+            raise Tampered(
+                f"{pinned.path} hashes to {found}, pinned was {pinned.nar_hash}", code="store.hash", hint=_ALTERED
+            )
+
+    def verify_closure(self, path: str) -> None:
+        """Check that a path and all it needs holds what was built here or signed. Raises as `closures`."""
+        _check_path(path)
+        verify_closure(path, self._links, environment())
 
     def fetch(self, pinned: StorePath) -> None:
-        """Have a pinned path here: from this store, else from the substituters that Nix is configured with.
+        """Have a pinned path here: from this store, else from where `pull` has it, verified.
 
-        Raises: NotFound, Tampered: as `verify`.
+        Raises: NotFound, Tampered: as `verify`; and what `pull` raises.
         """
         _check_path(pinned.path)
-        if not Path(pinned.path).exists():
-            argv = ["nix-store", "--realise", pinned.path]
-            run(argv, timeout_s=self._timeout_s, environment=environment(), check=False)
+        if self._pull is None:
+            if not Path(pinned.path).exists():
+                argv = ["nix-store", "--realise", pinned.path]
+                run(argv, timeout_s=self._timeout_s, environment=environment(), check=False)
+        elif not self._holds(pinned.path):
+            self._pull(pinned)
+            self._root(pinned.path, self._link({"pulled": pinned.path}))
         self.verify(pinned)
+
+    def _holds(self, path: str) -> bool:
+        """Whether it is here and registered; an import that was cut off leaves a path that is not."""
+        if (link := self._link({"pulled": path})).is_symlink() and _linked(link) == path:
+            return True
+        argv = ["nix-store", "--check-validity", path]
+        return Path(path).exists() and run(argv, timeout_s=60, environment=environment(), check=False).status == 0
 
     def build_guest(self, source: StorePath, name: str, module: str, smoke: str) -> StorePath:
         """The GuestSpec of a bundle. Raises Broken: code `nix.build-failed`, with the builder's last lines."""

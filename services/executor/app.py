@@ -138,6 +138,7 @@ def assemble(opened: Opened, host: Host, bus: Bus, probed: Callable[[], Probed])
         caps=plan_caps(settings.caps),
         clock=SystemClock(),
         workers=opened.workers,
+        patience_s=settings.bundles.patience_s,
         changed=executor.changed,
     )
     delivery = Delivery(ledger, bus, subjects.report(settings.name))

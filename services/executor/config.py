@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from agentplane.daemon.config import AbsolutePath, DaemonSettings, NatsSettings, Settings
+from services.executor.bundles import Bundles
 
 Mebibytes = Annotated[int, Field(ge=1, le=1 << 24)]
 Bytes = Annotated[int, Field(ge=1, le=1 << 40)]
@@ -67,3 +68,4 @@ class ExecutorSettings(DaemonSettings):
     qemu_uids: UidRange = UidRange()
     guests: Guests | None = None  # None: the executor starts guests itself, as its children
     caps: Caps = Caps()
+    bundles: Bundles = Bundles()

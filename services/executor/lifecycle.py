@@ -53,6 +53,7 @@ class Attempt:
         self._launch = Launch(around, directory.key, self._assignment)
         self._confirmed = asyncio.Event()
         self._cancelled = asyncio.Event()
+        self._away_since: float | None = None
         if confirmed:
             self._confirmed.set()
         if self._record.cancel_reason is not None:
@@ -127,13 +128,20 @@ class Attempt:
             prepared = await self._around.blocking(self._around.host.prepare, self._assignment)
         except Broken as exc:
             self._end(Outcome.BUILD_FAILED if exc.code.startswith("nix.") else Outcome.HOST_FAILED, _told(exc))
-        except Transient:
-            raise
+        except Transient as exc:
+            if not exc.code.startswith("cache.") or not self._waited_out(begun):
+                raise
+            self._end(Outcome.CANCELLED, _told(exc))  # nobody asked for that: control places the run elsewhere
         except AgentplaneError as exc:
             log.warning("assignment refused", run=str(self._directory.key), code=exc.code, reason=str(exc))
             self._end(Outcome.HOST_FAILED, _told(exc))
         else:
             self._save(stage=Stage.PREPARED, prepared=prepared, timings_ms={"prepared": _since_ms(begun)})
+
+    def _waited_out(self, now: float) -> bool:
+        """Whether caches were away for long enough, the first time of this process included."""
+        self._away_since = self._away_since or now
+        return time.monotonic() - self._away_since > self._around.patience_s
 
     # --- prepared -> started -------------------------------------------------------------------------------------
 

@@ -28,6 +28,7 @@ from agentplane.runners.qemu import QemuRunner
 from agentplane.runners.trial import try_sandbox
 from agentplane.runs.model import GuestPin, StorePath
 from agentplane.runs.protocol import Acceleration, Assignment
+from services.executor.bundles import guest_of, puller
 from services.executor.config import ExecutorSettings
 from services.executor.facts import Probed
 from services.executor.host import Execution
@@ -74,7 +75,8 @@ class NixHost:
 
     def _nix(self) -> Nix:
         if self._made is None:
-            self._made = Nix(self._settings.state_dir, kit_of(self._settings))
+            state_dir = self._settings.state_dir
+            self._made = Nix(state_dir, kit_of(self._settings), pull=puller(self._settings.bundles, state_dir))
         return self._made
 
     def _try_backends(self) -> Probed:
@@ -107,21 +109,21 @@ class NixHost:
         probed = self.find_out()
         for pinned in (assignment.pins.source, *(item.tree for item in assignment.pins.inputs)):
             self._nix().fetch(pinned)
+        spec = guest_of(assignment, self._nix(), self._settings.bundles)
+        self._nix().verify_closure(spec.path)
         if assignment.backend == "process":
             return Prepared(
-                spec=self._process(assignment),
+                spec=spec,
                 guest=None,
                 inputs=tuple(InputImage(name=item.name, image=item.tree) for item in assignment.pins.inputs),
                 accelerator="none",
             )
-        spec = self._guest(assignment)
         kernel = parse_guest(Path(spec.path).read_bytes()).kernel
         return Prepared(
             spec=spec,
             guest=GuestPin(spec=spec, kernel=kernel, qemu=probed.versions.get("qemu", "unknown")),
             inputs=tuple(
-                InputImage(name=item.name, image=self._nix().build_input_image(item.name, item.tree))
-                for item in assignment.pins.inputs
+                InputImage(name=item.name, image=self._image(item.name, item.tree)) for item in assignment.pins.inputs
             ),
             accelerator="kvm" if probed.kvm.usable else "tcg",
         )
@@ -140,27 +142,10 @@ class NixHost:
         except NotFound:
             return None
 
-    def _process(self, assignment: Assignment) -> StorePath:
-        pins = assignment.pins
-        return self._nix().build_process(pins.source, _bundle_name(assignment), pins.module, pins.smoke)
-
-    def _guest(self, assignment: Assignment) -> StorePath:
-        """The guest to run; for a replay the very one that ran, as it is here or as it is built again."""
-        pinned = assignment.replay_guest.spec if assignment.replay_guest else None
-        if pinned is not None:
-            with contextlib.suppress(NotFound):
-                self._nix().fetch(pinned)
-                return pinned
-        pins = assignment.pins
-        built = self._nix().build_guest(pins.source, _bundle_name(assignment), pins.module, pins.smoke)
-        if pinned is not None and built != pinned:
-            raise Broken(
-                f"the pinned guest {pinned.path} ({pinned.nar_hash}) is not here, and building it again gives "
-                f"{built.path} ({built.nar_hash})",
-                code="nix.not-reproduced",
-                hint="copy the pinned guest from the executor that ran it (nix copy), or replay there",
-            )
-        return built
+    def _image(self, name: str, tree: StorePath) -> StorePath:
+        image = self._nix().build_input_image(name, tree)
+        self._nix().verify(image)
+        return image
 
 
 def kit_of(settings: ExecutorSettings) -> Kit:
@@ -193,10 +178,6 @@ def stop_builds() -> None:
             parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
             if parent == os.getpid() and os.getsid(int(entry.name)) == own_session:
                 os.kill(int(entry.name), signal.SIGTERM)
-
-
-def _bundle_name(assignment: Assignment) -> str:
-    return assignment.pins.bundle.partition("@")[0]
 
 
 def _version_of_nix() -> dict[str, str]:

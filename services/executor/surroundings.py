@@ -31,6 +31,7 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     caps: PlanCaps
     clock: Clock
     workers: Executor  # for calls that take long: Nix, unpacking
+    patience_s: float  # how long caches may be away
     changed: Callable[[], None]  # something that a heartbeat should tell
 
     async def blocking(self, call: Callable[..., T], *arguments: object) -> T:

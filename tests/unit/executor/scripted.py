@@ -111,9 +111,13 @@ class ScriptedHost:
         self.launches: list[tuple[Plan, dict[str, bytes]]] = []
         self.running: dict[str, ScriptedExecution] = {}
         self.refusal: Exception | None = None
+        self.delays: list[Exception] = []  # what the first preparations meet
+        self.patience_s = 60.0
         self.retries: list[Ending] = []  # endings of the first launches, before `script`
 
     def prepare(self, assignment: Assignment) -> Prepared:
+        if self.delays:
+            raise self.delays.pop(0)
         if self.refusal is not None:
             raise self.refusal
         return Prepared(spec=SPEC, guest=PIN, inputs=(), accelerator="tcg")
@@ -172,6 +176,7 @@ class Daemon:
             caps=PlanCaps(console_bytes=1 << 20, artifact_bytes=1 << 20, artifact_files=100),
             clock=FixedClock(),
             workers=self.workers,
+            patience_s=host.patience_s,
             changed=self._changed,
         )
         self.attempts = Attempts(self.state, self.around)

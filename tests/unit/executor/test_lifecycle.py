@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from agentplane.errors import Broken
+from agentplane.errors import Broken, Refused, Tampered, Transient
 from agentplane.evidence.record import Record
 from agentplane.evidence.seal import read_seal
 from agentplane.runs.model import ArtifactFact, Expected, Resources
@@ -137,6 +137,42 @@ async def test_a_build_failure_is_reported_with_the_builders_words_and_nothing_i
     assert finished["outcome"] == "build-failed"
     assert "boom" in finished["message"]
     assert host.launches == []
+
+
+def away(code: str = "cache.unreachable") -> Transient:
+    return Transient("it cannot be read", code=code, delay_s=0.001)
+
+
+async def test_a_cache_that_comes_back_in_time_only_delays(start: Start) -> None:
+    host = ScriptedHost(ending())
+    host.delays = [away(), away("cache.staging"), away("state-dir.full")]
+    records = await run_to_seal(start(host), assignment())
+    assert artifact(records, "RunFinished")["outcome"] == "exited"
+
+
+async def test_a_cache_that_stays_away_gives_the_run_back_with_the_reason(start: Start) -> None:
+    host = ScriptedHost(ending())
+    host.refusal, host.patience_s = away(), 0.0
+    finished = artifact(await run_to_seal(start(host), assignment()), "RunFinished")
+    assert (finished["outcome"], finished["succeeded"]) == ("cancelled", False)
+    assert finished["message"].startswith("cache.unreachable: ")
+    assert host.launches == []
+
+
+@pytest.mark.parametrize("code", ["cache.unsigned", "cache.unknown-key"])
+async def test_a_path_that_nobody_we_trust_signed_ends_the_run(start: Start, code: str) -> None:
+    host = ScriptedHost(ending())
+    host.refusal = Refused("nobody signed it", code=code)
+    finished = artifact(await run_to_seal(start(host), assignment()), "RunFinished")
+    assert finished["outcome"] == "host-failed"
+    assert finished["message"] == f"{code}: nobody signed it"
+
+
+async def test_a_cache_that_lies_ends_the_run(start: Start) -> None:
+    host = ScriptedHost(ending())
+    host.refusal = Tampered("it hashes to something else", code="cache.nar-hash")
+    finished = artifact(await run_to_seal(start(host), assignment()), "RunFinished")
+    assert (finished["outcome"], host.launches) == ("host-failed", [])
 
 
 async def test_a_forged_assignment_never_runs_and_is_reported(start: Start) -> None:
