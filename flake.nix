@@ -6,35 +6,15 @@
   outputs = { self, nixpkgs }:
     let
       inherit (nixpkgs) lib;
-      systems = [ "x86_64-linux" "aarch64-linux" ];
-      eachSystem = make: lib.genAttrs systems (system: make nixpkgs.legacyPackages.${system});
-      kit = pkgs: import ./vm { inherit pkgs; inherit (pkgs) system; };
-      guest = pkgs: name: pkgs.linkFarm "guest-${name}" [{
-        name = "guest.json";
-        path = (kit pkgs).spec { inherit name; bundle = ./bundles + "/${name}"; };
-      }];
-      script = pkgs: name: {
-        type = "app";
-        program = "${pkgs.writeShellScript name ''exec ${self.packages.${pkgs.system}.agentplane}/bin/agentplane ${name} "$@"''}";
-      };
+      # make: system -> its packages -> what this flake has of them -> an output
+      eachSystem = make: lib.genAttrs [ "x86_64-linux" "aarch64-linux" ]
+        (system: make system nixpkgs.legacyPackages.${system} self.packages.${system});
+      hosts = { control = "x86_64-linux"; exec-a = "x86_64-linux"; exec-b = "x86_64-linux"; exec-arm = "aarch64-linux"; };
     in
     {
-      packages = eachSystem (pkgs: rec {
-        default = agentplane;
-        agentplane = pkgs.callPackage ./modules/nix/package.nix { };
-        guest-example-agent = guest pkgs "example-agent";
-        guest-license-audit = guest pkgs "license-audit";
-        guest-noop = guest pkgs "noop";
-      });
+      packages = eachSystem (system: pkgs: _: import ./modules/nix/packages.nix { inherit pkgs system; });
 
-      apps = eachSystem (pkgs: {
-        default = { type = "app"; program = "${self.packages.${pkgs.system}.agentplane}/bin/agentplane"; };
-        doctor = script pkgs "doctor";
-        demo = {
-          type = "app";
-          program = "${import ./modules/nix/demo.nix { inherit pkgs; inherit (self.packages.${pkgs.system}) agentplane; }}";
-        };
-      });
+      apps = eachSystem (_: pkgs: own: import ./modules/nix/apps.nix { inherit pkgs; inherit (own) agentplane; });
 
       nixosModules = lib.genAttrs [ "default" "control" "projector" "executor" "database" "bus" "context" ]
         (name: { imports = [ (./modules + "/${name}.nix") ]; });
@@ -44,12 +24,13 @@
           inherit system;
           modules = [ self.nixosModules.default (./fleet/hosts + "/${host}.nix") ];
         })
-        { control = "x86_64-linux"; exec-a = "x86_64-linux"; exec-b = "x86_64-linux"; exec-arm = "aarch64-linux"; };
+        hosts;
 
-      checks = eachSystem (pkgs: { inherit (self.packages.${pkgs.system}) agentplane; }
-        // import ./modules/nix/checks { inherit pkgs; inherit (self.packages.${pkgs.system}) agentplane; modules = self.nixosModules.default; });
+      checks = eachSystem (system: pkgs: own:
+        import ./modules/nix/checks { inherit pkgs system own; modules = self.nixosModules.default; });
 
-      devShells = eachSystem (pkgs: { default = import ./modules/nix/shell.nix { inherit pkgs; }; });
-      formatter = eachSystem (pkgs: pkgs.nixfmt);
+      devShells = eachSystem (_: pkgs: _: { default = import ./modules/nix/shell.nix { inherit pkgs; }; });
+
+      formatter = eachSystem (_: pkgs: _: pkgs.nixfmt);
     };
 }
