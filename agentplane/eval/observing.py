@@ -1,0 +1,70 @@
+"""Events as they are evaluated: facts of the families, each id once, by the time at which they happened. Pure.
+
+The sequence tells apart what happened in one moment. So the same events, shuffled or repeated, give the same figures.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, NamedTuple, TypeVar
+
+import msgspec
+
+from agentplane.domains.work.catalogue import DATA
+from agentplane.domains.work.facts.base import Fact
+from agentplane.events.model import Phase, StoredEvent
+
+F = TypeVar("F", bound=Fact)
+
+
+class Seen(NamedTuple):
+    """One fact."""
+
+    at: datetime
+    sequence: int
+    type: str
+    actor: str
+    said: Any  # the struct of its type
+
+    @property
+    def agent(self) -> str:
+        """Whom it is about, where it is about an agent."""
+        return getattr(self.said, "agent", None) or self.actor
+
+
+class Observed:
+    """Facts in order, and how many could not be read."""
+
+    def __init__(self, events: Iterable[StoredEvent]) -> None:
+        """Of any events; those of other types and phases are passed over."""
+        unique = {stored.event.id: stored for stored in events}
+        self.unreadable = 0
+        self.facts: list[Seen] = []
+        for stored in unique.values():
+            self._take(stored)
+        self.facts.sort(key=lambda seen: (seen.at, seen.sequence))
+
+    def of(self, *types: str) -> list[Seen]:
+        """Facts of these types, in order."""
+        wanted = frozenset(types)
+        return [seen for seen in self.facts if seen.type in wanted]
+
+    @property
+    def first_at(self) -> datetime | None:
+        """When the first fact happened; None: there is none."""
+        return self.facts[0].at if self.facts else None
+
+    @property
+    def last_at(self) -> datetime | None:
+        """When the last fact happened; None: there is none."""
+        return self.facts[-1].at if self.facts else None
+
+    def _take(self, stored: StoredEvent) -> None:
+        event = stored.event
+        if event.phase is not Phase.FACT or event.type not in DATA:
+            return
+        try:
+            said = msgspec.convert(event.data, DATA[event.type], strict=True)
+        except (msgspec.ValidationError, RecursionError):
+            self.unreadable += 1
+            return
+        self.facts.append(Seen(event.time, stored.sequence, event.type, event.actor, said))
