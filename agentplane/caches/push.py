@@ -103,7 +103,7 @@ def _is_there(path: str, url: str, key: PublicKey) -> bool:
 
 
 def _copy(path: str, url: str, key_file: Path, environment: Mapping[str, str], store: str | None) -> None:
-    target = f"{url}?secret-key={quote(str(key_file.absolute()))}&compression=xz&parallel-compression=true"
+    target = f"{url}?secret-key={quote(str(key_file.absolute()))}&compression=xz&compression-level=1&parallel-compression=true"
     source = ("--from", store) if store else ()
     _nix(["nix", "copy", "--no-recursive", *source, "--to", target, path], "copy", path, environment)
 

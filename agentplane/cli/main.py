@@ -12,6 +12,8 @@ from agentplane.errors import AgentplaneError, Broken
 # name -> (module:object, the line that --help shows)
 COMMANDS: dict[str, tuple[str, str]] = {
     "validate": ("agentplane.cli.bundles:validate", "Check a bundle against every rule; nothing is created."),
+    "bundle": ("agentplane.cli.pushing:bundles", "Build, sign and push a bundle's guest to a binary cache."),
+    "cache": ("agentplane.cli.caches:cache", "Keys of binary caches, and whether a cache serves what was signed."),
     "run": ("agentplane.cli.run:run", "Run a bundle: validate, place, run, evidence."),
     "replay": ("agentplane.cli.run:replay", "Run a finished run again from its pins and compare."),
     "cancel": ("agentplane.cli.run:cancel", "Stop a run."),

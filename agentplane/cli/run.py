@@ -12,14 +12,21 @@ from agentplane.cli import render
 from agentplane.errors import Refused
 
 if TYPE_CHECKING:
+    from msgspec import UnsetType
+
     from agentplane.events.model import Event
-    from agentplane.runs.model import RunRequested
+    from agentplane.runs.model import Built, RunRequested, StorePath
 
 
 @click.command()
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option("--input", "inputs", multiple=True, metavar="NAME=PATH", help="A read-only tree at /inputs/NAME.")
 @click.option("--executor", help="Ask for this executor; the bundle's own spec.executor.ref wins.")
+@click.option(
+    "--pushed",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="What `bundle push -o json` printed: run that very guest.",
+)
 @click.option("--seed", default="0", show_default=True, help="Given to the guest as AGENTPLANE_SEED.")
 @click.option("--wait", is_flag=True, help="Wait for the end; exit status 1 when the run fails.")
 @click.option("--dry-run", is_flag=True, help="Validate and show the intent; hand in nothing.")
@@ -30,6 +37,7 @@ def run(  # noqa: PLR0917 - one parameter per option
     bundle: Path,
     inputs: tuple[str, ...],
     executor: str | None,
+    pushed: Path | None,
     seed: str,
     wait: bool,
     dry_run: bool,
@@ -37,7 +45,7 @@ def run(  # noqa: PLR0917 - one parameter per option
 ) -> int:
     """Run the bundle at BUNDLE (its directory or its document)."""
     context = contexts.load_context(contexts.state_dir(ctx))
-    intent = _intent(context.tenant, *_wish(bundle, inputs, executor, seed))
+    intent = _intent(context.tenant, *_wish(bundle, inputs, executor, seed, pushed))
     if dry_run:
         import msgspec
 
@@ -46,7 +54,9 @@ def run(  # noqa: PLR0917 - one parameter per option
     return _submit(context, intent, wait=wait, output=output)
 
 
-def _wish(bundle: Path, inputs: tuple[str, ...], executor: str | None, seed: str) -> "tuple[str, RunRequested]":
+def _wish(
+    bundle: Path, inputs: tuple[str, ...], executor: str | None, seed: str, pushed: Path | None
+) -> "tuple[str, RunRequested]":
     from agentplane.cli.bundles import judge, show
     from agentplane.cli.trees import add_input, author_store, parse_inputs
     from agentplane.runs.model import RunRequested
@@ -56,16 +66,28 @@ def _wish(bundle: Path, inputs: tuple[str, ...], executor: str | None, seed: str
         show(report)
         raise Refused(f"{len(report.failures)} finding(s)", code="bundle.invalid", where=str(bundle))
     parsed, nix = parse_inputs(inputs), author_store()
+    source = nix.add_tree(directory, f"bundle-{report.name}")
     wish = RunRequested(
         bundle=document.value,
         bundle_path=str(directory),
-        source=nix.add_tree(directory, f"bundle-{report.name}"),
+        source=source,
         files=facts,
         inputs=tuple(add_input(nix, name, path) for name, path in parsed.items()),
         executor=executor,
         seed=seed,
+        built=_built(pushed, source),
     )
     return report.name or "bundle", wish
+
+
+def _built(pushed: Path | None, source: "StorePath") -> "tuple[Built, ...] | UnsetType":
+    from msgspec import UNSET
+
+    if pushed is None:
+        return UNSET
+    from agentplane.caches.pushed import built_for, read_pushed
+
+    return built_for(read_pushed(pushed), source, str(pushed))
 
 
 def _intent(tenant: str, name: str, wish: "RunRequested") -> "Event":
