@@ -13,10 +13,11 @@ import msgspec
 from agentplane.domains.model import Domain
 from agentplane.domains.organization import DOMAIN as ORGANIZATION
 from agentplane.domains.registry import Registry
+from agentplane.domains.work import DOMAIN as WORK
 from agentplane.errors import AgentplaneError
 
 GROUP: Final = "agentplane.domains"
-OURS: Final = (ORGANIZATION,)
+OURS: Final = (ORGANIZATION, WORK)
 
 
 class LeftOut(msgspec.Struct, frozen=True, kw_only=True):

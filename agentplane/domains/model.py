@@ -6,6 +6,8 @@ from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
 from agentplane.domains.controller import Controller
+from agentplane.domains.facts import FactType
+from agentplane.domains.views import View
 from agentplane.events.upcasting import EventType
 from agentplane.projections.engine import Projection
 
@@ -38,10 +40,13 @@ class Kind:
 class Domain:
     """One folder: kinds with their controllers, and read models over any facts.
 
-    `events`: the types that its controllers emit and whose form has changed since they were first written.
+    `events`: the types that its controllers emit and whose form has changed since they were first written. `facts`: the
+    types that people and agents may record. `views`: how read models are shown; their projections are kept, too.
     """
 
     name: str
-    kinds: tuple[Kind, ...]
+    kinds: tuple[Kind, ...] = field(default=())
     projections: tuple[Projection, ...] = field(default=())
     events: tuple[EventType, ...] = field(default=())
+    facts: tuple[FactType, ...] = field(default=())
+    views: tuple[View, ...] = field(default=())

@@ -6,9 +6,11 @@ from typing import Final
 
 from pydantic import BaseModel
 
+from agentplane.domains import facts, views
 from agentplane.domains.controller import Controller
 from agentplane.domains.model import Domain, Kind
 from agentplane.domains.resource import RESERVED_KINDS
+from agentplane.domains.views import View
 from agentplane.errors import NotFound, Refused
 from agentplane.events.upcasting import OURS, EventType, Upcasters
 from agentplane.projections.engine import PROJECTIONS, Projection
@@ -38,8 +40,16 @@ class Registry:
                 self._add_kind(domain, kind)
         self.upcasters = Upcasters((*OURS.types, *(each for domain in self.domains for each in _events(domain))))
         for domain in self.domains:
-            for projection in domain.projections:
+            for projection in dict.fromkeys((*domain.projections, *(view.projection for view in domain.views))):
                 self._add_projection(domain, projection)
+        self.facts = facts.collect((domain.name, domain.facts) for domain in self.domains)
+        taken = _TAKEN_WORDS | self._words.keys()
+        self.views = views.collect(((domain.name, domain.views) for domain in self.domains), taken)
+
+    def view(self, word: str) -> View | None:
+        """A view by its singular or plural, in any case; None: there is none of that name."""
+        known = (each for each in self.views.values() if word.lower() in {each.singular, each.plural})
+        return next(known, None)
 
     def kind(self, word: str) -> Kind:
         """A kind by its name or plural, in any case. Raises NotFound, code `kind.unknown`."""
