@@ -46,7 +46,7 @@ def agentplane(*arguments: str, env: dict[str, str]) -> str:
 def test_the_worked_example_is_found_by_its_entry_point(tmp_path: Path) -> None:
     env = installed_example(tmp_path)
     kinds = json.loads(agentplane("kinds", "-o", "json", env=env))
-    assert [each["kind"] for each in kinds] == ["Organization", "Ticket"]
+    assert [each["kind"] for each in kinds] == ["Organization", "WorkOrder", "Ticket"]
     assert json.loads(agentplane("schema", "Ticket.title", "-o", "json", env=env))["type"] == "string"
     play = """
 import json, uuid
@@ -77,7 +77,7 @@ def test_a_broken_domain_is_left_out_and_named() -> None:
         EntryPoint("d-good", "tests.domains:LAMPS", GROUP),
     )
     found = collect(points)
-    assert list(found.registry.kinds) == ["Organization", "Lamp"]
+    assert list(found.registry.kinds) == ["Organization", "WorkOrder", "Lamp"]
     assert [each.entry_point.partition(":")[0] for each in found.left_out] == [
         "no_such_module",
         "tests.domains",
