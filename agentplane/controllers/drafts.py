@@ -6,16 +6,14 @@ the same upon the same, in another process or after a crash, writes the very sam
 
 import uuid
 from datetime import datetime
-from typing import Final
 
 import msgspec
 
 from agentplane.controllers.decision import Decision
+from agentplane.controllers.versions import version_of
 from agentplane.events.codec import data_of
 from agentplane.events.model import Append, Event, Phase, StreamId
 from agentplane.ids import NAMESPACE, derived_id
-
-VERSION: Final = 1  # of all controllers: raised when one of them decides otherwise upon the same input
 
 
 def source_of(text: str) -> uuid.UUID:
@@ -58,7 +56,7 @@ class Draft:
     def add(self, stream: StreamId, version: int, type_: str, payload: msgspec.Struct) -> None:
         """Add a fact; `version` is the stream's before this decision."""
         event = Event(
-            id=derived_id(self._source, self._controller, VERSION, self._count),
+            id=derived_id(self._source, self._controller, version_of(self._controller), self._count),
             stream=stream,
             phase=Phase.FACT,
             type=type_,

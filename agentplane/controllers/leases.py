@@ -16,6 +16,7 @@ import msgspec
 from agentplane.controllers import endings
 from agentplane.controllers.decision import NOTHING, Decision
 from agentplane.controllers.drafts import Draft, source_of
+from agentplane.controllers.recording import age_us, decided
 from agentplane.controllers.records import ExecutorRecord, Lease, RunRecord
 from agentplane.intents.runs import run_stream
 from agentplane.runs import executors, facts
@@ -29,6 +30,7 @@ class Patience(msgspec.Struct, frozen=True, kw_only=True):
     lease_seconds: int = 30  # of silence, until an executor counts as unreachable
     start_grace_s: int = 1800  # from lease to start: the guest may have to be built
     run_grace_s: int = 120  # beyond the bundle's maxRunSeconds
+    rules: dict[str, str] = {}
 
 
 def expire(
@@ -39,7 +41,8 @@ def expire(
     if lease is None or run.ended or (reason := _reason(run, lease, last_heard, now, patience)) is None:
         return NOTHING
     draft = Draft("leases", run.last_event, correlation_id=run.correlation_id, causation_id=run.last_event, now=now)
-    expired = LeaseExpired(executor=lease.executor, epoch=lease.epoch, message=reason)
+    by = decided("leases", rules=patience.rules.get(run.key.tenant), heard_us=age_us(last_heard, now))
+    expired = LeaseExpired(executor=lease.executor, epoch=lease.epoch, message=reason, decided=by)
     draft.add(run_stream(*run.key), run.version, facts.LEASE_EXPIRED, expired)
     endings.release(draft, run, lease, executor, "lease-expired")
     endings.lose(draft, run, lease, reason)

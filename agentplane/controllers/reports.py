@@ -21,6 +21,7 @@ from agentplane.canonical import digest_bytes
 from agentplane.controllers import endings
 from agentplane.controllers.decision import NOTHING, TOO_EARLY, Decision
 from agentplane.controllers.drafts import Draft, source_of
+from agentplane.controllers.recording import decided
 from agentplane.controllers.records import ExecutorRecord, Lease, RunKey, RunRecord
 from agentplane.controllers.state import ControlState
 from agentplane.errors import AgentplaneError, Refused, Tampered
@@ -141,6 +142,7 @@ def _accept(run: RunRecord, executor: ExecutorRecord, report: Report, now: datet
         epoch=report.epoch,
         envelope=report.envelope,
         fenced=not current,
+        decided=decided("reports"),
         mark=mark,
     )
     draft.add(run_stream(*run.key), run.version, facts.EVIDENCE, evidence)

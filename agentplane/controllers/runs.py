@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from agentplane.bundles.artifact import validation_artifact
 from agentplane.bundles.findings import as_data
@@ -21,6 +22,7 @@ from agentplane.bundles.validate import validate
 from agentplane.canonical import digest_value
 from agentplane.controllers.decision import NOTHING, Decision
 from agentplane.controllers.drafts import Draft
+from agentplane.controllers.recording import decided
 from agentplane.controllers.records import RunKey, RunRecord
 from agentplane.controllers.state import ControlState
 from agentplane.documents.model import Document
@@ -47,6 +49,7 @@ class Office(msgspec.Struct, frozen=True, kw_only=True):
 
     policy: Policy
     signer: Signer
+    rules: dict[str, str] = {}
 
 
 def decide(
@@ -67,7 +70,10 @@ def decide(
     if known is None:
         draft.take(intent, 0)
     version = known.version if known else 0
-    for type_, fact in _admit(intent, wish, original, office, now):
+    by = decided("runs", rules=office.rules.get(intent.stream.tenant))
+    first, *more = _admit(intent, wish, original, office, now)
+    draft.add(intent.stream, version, first[0], replace(first[1], decided=by))
+    for type_, fact in more:
         draft.add(intent.stream, version, type_, fact)
     return draft.decision()
 

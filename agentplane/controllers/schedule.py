@@ -9,11 +9,13 @@ An executor that lost an attempt of the run is asked again only when nobody else
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from datetime import datetime, timedelta
+from typing import Any
 
 import msgspec
 
 from agentplane.controllers.decision import NOTHING, Decision
 from agentplane.controllers.drafts import Draft
+from agentplane.controllers.recording import decided, fleet_inputs
 from agentplane.controllers.records import ExecutorRecord, RunKey, RunRecord
 from agentplane.controllers.state import ControlState
 from agentplane.enrolment.fleet import with_joined
@@ -44,6 +46,7 @@ class Scheme(msgspec.Struct, frozen=True, kw_only=True):
     policy: Policy
     signer: Signer
     lease_seconds: int
+    rules: dict[str, str] = {}
 
     def is_stale(self, heard: datetime | None, now: datetime) -> bool:
         """Whether an executor that was heard of then counts as unreachable now."""
@@ -67,8 +70,14 @@ def decide(state: ControlState, run: RunRecord, *, heard: Heard, scheme: Scheme,
     placement = _place(state, run, run.created, heard, scheme, now)
     draft = Draft("placement", run.last_event, correlation_id=run.correlation_id, causation_id=run.last_event, now=now)
     if placement.chosen is None:
-        return _wait(draft, run, placement)
-    return _lease(draft, run, run.created, state.executor(placement.chosen), placement, scheme, now)
+        return _wait(draft, run, placement, lambda: _decided(state, run, heard, scheme, now))
+    by = _decided(state, run, heard, scheme, now)
+    return _lease(draft, run, run.created, state.executor(placement.chosen), placement, scheme, now, by)
+
+
+def _decided(state: ControlState, run: RunRecord, heard: Heard, scheme: Scheme, now: datetime) -> dict[str, Any]:
+    fleet = fleet_inputs(state.executors(), heard, now)
+    return decided("placement", rules=scheme.rules.get(run.key.tenant), **fleet)
 
 
 def _place(  # noqa: PLR0917 - private; one call each
@@ -124,11 +133,13 @@ def _arch(state: ControlState, run: RunRecord, created: RunCreated) -> str | Non
     return known.arch if known else None
 
 
-def _wait(draft: Draft, run: RunRecord, placement: Placement) -> Decision:
+def _wait(draft: Draft, run: RunRecord, placement: Placement, by: Callable[[], dict[str, Any]]) -> Decision:
     before = run.waiting.table if run.waiting else None
     if before is not None and _gist(before) == _gist(placement.table):
         return NOTHING
-    fact = RunWaiting(state=RunState.WAITING_FOR_RESOURCE, message=placement.message, table=placement.table)
+    fact = RunWaiting(
+        state=RunState.WAITING_FOR_RESOURCE, message=placement.message, table=placement.table, decided=by()
+    )
     draft.add(run_stream(*run.key), run.version, facts.WAITING, fact)
     return draft.decision()
 
@@ -149,6 +160,7 @@ def _lease(  # noqa: PLR0917 - private; one call
     placement: Placement,
     scheme: Scheme,
     now: datetime,
+    by: dict[str, Any],
 ) -> Decision:
     if placement.backend is None:
         raise ValueError("a placement without a backend")
@@ -174,6 +186,7 @@ def _lease(  # noqa: PLR0917 - private; one call
         table=placement.table,
         decision=envelope_value(issue(artifact, about=about, link=link, signer=scheme.signer).envelope),
         lease_seconds=scheme.lease_seconds,
+        decided=by,
     )
     leased = ExecutorLeased(
         tenant=run.key.tenant,

@@ -22,7 +22,7 @@ DEAD_LETTER_KIND: Final = "DeadLetter"
 # streams of these kinds are nobody's resources: their facts have rules of their own
 # ("Work…" and "Foreign": recorded by people and agents, see agentplane.domains.work.streams)
 RESERVED_KINDS: Final = frozenset(
-    {"Run", "Executor", "Intent", "Import", DEAD_LETTER_KIND}
+    {"Run", "Executor", "Intent", "Import", "Rules", DEAD_LETTER_KIND}
     | {"WorkMail", "WorkAgent", "WorkProcess", "WorkVerification", "WorkAssignment", "WorkPatrol", "WorkMetrics"}
     | {"WorkRule", "WorkDecision", "WorkSprint", "WorkObjective", "Foreign"}
 )

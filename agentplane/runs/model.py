@@ -1,5 +1,7 @@
 """What a run is made of: the intent, its pins, and the facts of its stream. Pure.
 
+`decided` of a fact says who decided it and by what (agentplane.controllers.recording); None: it was not written down.
+
 Field names are snake_case here and camelCase on the wire (`rename="camel"`). Every `data` of an event is one of these.
 """
 
@@ -132,6 +134,7 @@ class RunCreated(Wire, frozen=True, kw_only=True):
     replay_of: str | None = None
     replay_guest: GuestPin | None = None  # the guest the original ran, to be run again
     expected: "Expected | None" = None
+    decided: dict[str, Any] | None = None
 
 
 class RunRefused(Wire, frozen=True, kw_only=True):
@@ -141,6 +144,7 @@ class RunRefused(Wire, frozen=True, kw_only=True):
     message: str
     findings: tuple[dict[str, Any], ...]
     validation: dict[str, Any] | None = None
+    decided: dict[str, Any] | None = None
 
 
 class RunWaiting(Wire, frozen=True, kw_only=True):
@@ -149,6 +153,7 @@ class RunWaiting(Wire, frozen=True, kw_only=True):
     state: str
     message: str
     table: tuple[Check, ...] = ()
+    decided: dict[str, Any] | None = None
 
 
 class RunPlaced(Wire, frozen=True, kw_only=True):
@@ -161,6 +166,7 @@ class RunPlaced(Wire, frozen=True, kw_only=True):
     table: tuple[Check, ...]
     decision: dict[str, Any]
     lease_seconds: int
+    decided: dict[str, Any] | None = None
 
 
 class ArtifactFact(Wire, frozen=True, kw_only=True):
@@ -227,6 +233,7 @@ class RunEvidence(Wire, frozen=True, kw_only=True, omit_defaults=True):
     epoch: int
     envelope: dict[str, Any]  # DSSE
     fenced: bool
+    decided: dict[str, Any] | None = None
     mark: str = ""
 
 
@@ -236,6 +243,7 @@ class LeaseExpired(Wire, frozen=True, kw_only=True):
     executor: str
     epoch: int
     message: str
+    decided: dict[str, Any] | None = None
 
 
 class RunRequeued(Wire, frozen=True, kw_only=True):
