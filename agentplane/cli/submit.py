@@ -8,6 +8,7 @@ from agentplane.bus import subjects
 from agentplane.errors import Transient
 from agentplane.events import cloudevents
 from agentplane.events.model import Event, StoredEvent
+from agentplane.events.origin import is_imported
 from agentplane.runs.intents import INTENT_REJECTED
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ async def facts_of(bus: "NatsBus", intent: Event) -> AsyncIterator[StoredEvent]:
     async for _, body in bus.subscribe(f"agentplane.{intent.stream.tenant}.fact.>"):
         stored = cloudevents.decode_stored(body)
         event = stored.event
+        if is_imported(event.stream):  # history of another control plane speaks of its own intents
+            continue
         rejected = event.type == INTENT_REJECTED and event.data.get("intentId") == str(intent.id)
         if event.stream == intent.stream or rejected:
             yield stored

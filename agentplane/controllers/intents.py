@@ -22,6 +22,8 @@ from agentplane.errors import AgentplaneError, Refused
 from agentplane.events.cloudevents import decode
 from agentplane.events.model import Event, Phase
 from agentplane.ids import DNS_LABEL
+from agentplane.imports.model import IMPORT_REQUESTED
+from agentplane.imports.model import KIND as IMPORT
 from agentplane.intents.runs import CANCEL_REQUESTED, REQUESTED
 from agentplane.runs.executors import SYSTEM_TENANT
 from agentplane.runs.facts import RUN_KIND
@@ -45,11 +47,12 @@ def open_intent(subject: str, data: bytes, tenants: Collection[str], kinds: Coll
         raise Refused("an event that is no intent came as one", code="intent.phase")
     resource = event.type in RESOURCES and event.stream.kind in kinds
     retry = event.type == RETRY_REQUESTED and event.stream.kind == DEAD_LETTER_KIND
-    if not (resource or retry or (event.type in TYPES and event.stream.kind == RUN_KIND)) or event.type_version != 1:
+    known = resource or retry or (event.type, event.stream.kind) == (IMPORT_REQUESTED, IMPORT)
+    if not (known or (event.type in TYPES and event.stream.kind == RUN_KIND)) or event.type_version != 1:
         raise Refused("no controller knows intents of this type", code="intent.type", hint=f"known: {', '.join(TYPES)}")
     if not subject.startswith(_ALIAS) and subject != _subject(event):
         raise Refused("the subject names another tenant, kind or type than the envelope", code="intent.subject")
-    if not (resource or retry):
+    if not known:
         _check_name(event)
     if event.actor.startswith(_NOT_PEOPLE):
         raise Refused("a part of the control plane has no intents", code="intent.actor")

@@ -19,6 +19,7 @@ from agentplane.domains.resource import DEAD_LETTER_KIND
 from agentplane.domains.state import Resources
 from agentplane.errors import Refused
 from agentplane.events.model import StoredEvent, StreamId
+from agentplane.events.origin import is_imported
 from agentplane.events.upcasting import NEWER, OURS, Upcasters
 from agentplane.runs import executors, facts
 from agentplane.runs.states import RunState
@@ -53,7 +54,12 @@ class ControlState:
         self.take(stored)
 
     def take(self, stored: StoredEvent) -> None:
-        """Take an event without asking for its place in the whole log; for one tenant's part of it."""
+        """Take an event without asking for its place in the whole log; for one tenant's part of it.
+
+        Imported history changes nothing: nobody acts upon what another control plane decided.
+        """
+        if is_imported(stored.event.stream):
+            return
         if stored.event.stream in self._beyond or (current := self._current(stored)) is None:
             return
         stored = current

@@ -13,6 +13,7 @@ from agentplane.domains.registry import Registry
 from agentplane.errors import Refused
 from agentplane.events.codec import data_of
 from agentplane.events.model import Append, Event, Phase, StoredEvent, StreamId
+from agentplane.events.origin import is_imported
 from agentplane.events.upcasting import OURS, Upcasters
 from agentplane.ids import derived_id
 
@@ -39,7 +40,12 @@ class Conclusion(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def tasks_for(registry: Registry, stored: StoredEvent) -> tuple[Task, ...]:
-    """Whom an event concerns. A controller whose own filter fails gets the event, so that its failure is kept."""
+    """Whom an event concerns; imported history concerns nobody.
+
+    A controller whose own filter fails gets the event, so that its failure is kept.
+    """
+    if is_imported(stored.event.stream):
+        return ()
     found = []
     unread: Refused | None = None
     try:

@@ -10,6 +10,7 @@ from agentplane.canonical import digest_bytes
 from agentplane.events.codec import payload
 from agentplane.events.digest import encode_data
 from agentplane.events.model import StoredEvent
+from agentplane.events.origin import is_imported
 from agentplane.runs import facts
 from agentplane.runs.model import RunCreated, RunEvidence, RunPlaced, RunRefused, Wire
 
@@ -34,7 +35,7 @@ class EvidenceRow(Wire, frozen=True, kw_only=True):
 def key(stored: StoredEvent) -> tuple[str, ...] | None:
     """(tenant, run, sequence) of an event that brings an envelope; None for every other event."""
     stream = stored.event.stream
-    if stream.kind != facts.RUN_KIND or stored.event.type not in _CARRIERS:
+    if stream.kind != facts.RUN_KIND or stored.event.type not in _CARRIERS or is_imported(stream):
         return None
     return (stream.tenant, stream.name, f"{stored.sequence:019d}")
 

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from agentplane.events.codec import payload
 from agentplane.events.model import Event, StoredEvent
+from agentplane.events.origin import is_imported
 from agentplane.intents import runs as intents
 from agentplane.projections.run_view import RunView, Timeline, TimelineEntry
 from agentplane.runs import facts, model
@@ -24,9 +25,9 @@ Step = Callable[[RunView, StoredEvent], tuple[RunView, str]]
 
 
 def key(stored: StoredEvent) -> tuple[str, ...] | None:
-    """(tenant, run) of an event on a run's stream; None for every other event."""
+    """(tenant, run) of an event on the stream of a run of ours; None for every other event."""
     stream = stored.event.stream
-    return (stream.tenant, stream.name) if stream.kind == RUN_KIND else None
+    return (stream.tenant, stream.name) if stream.kind == RUN_KIND and not is_imported(stream) else None
 
 
 def apply(view: RunView | None, stored: StoredEvent) -> RunView | None:

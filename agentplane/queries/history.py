@@ -18,6 +18,7 @@ from agentplane.events.model import StoredEvent
 from agentplane.history.filters import EventFilter
 from agentplane.history.folding import folded
 from agentplane.history.places import MAX_SEQUENCE, Place
+from agentplane.imports.model import Known
 from agentplane.projections.engine import EXECUTORS, RUNS
 from agentplane.projections.executors import ExecutorView
 from agentplane.projections.run_view import RunSummary, RunView, summary_of
@@ -86,6 +87,10 @@ class EventLog(Protocol):
         self, tenant: str, kind: str, *, prefix: str, before: int | None, upto: int, limit: int
     ) -> tuple[tuple[str, int], ...]:
         """Names and first sequences of resources that had begun, newest first."""
+        ...
+
+    async def known(self, tenant: str, ids: tuple[uuid.UUID, ...]) -> dict[uuid.UUID, Known]:
+        """Which of these ids the tenant's log has, and under which digest."""
         ...
 
     async def count(

@@ -22,6 +22,7 @@ from agentplane.projections.run_view import RunSummary, RunView
 from agentplane.projections.status import Rebuilt, Status
 from agentplane.queries import protocol as wire
 from agentplane.queries.history import EventLog, HistoryAnswers
+from agentplane.queries.imports import EVENTS_KNOWN, ImportAnswers
 from agentplane.queries.paging import bounded, page_limit, question
 from agentplane.queries.resources import RESOURCE_GET, RESOURCES_LIST, ResourceAnswers, ResourceViews
 from agentplane.runs.states import TERMINAL
@@ -124,6 +125,7 @@ class QueryServer:
             wire.EVENTS_LIST: history.events_list,
             wire.EVENTS_GET: history.events_get,
             wire.EVENTS_STATS: history.events_stats,
+            EVENTS_KNOWN: ImportAnswers(log).known,
             wire.EVIDENCE_GET: self._evidence_get,
             RESOURCES_LIST: resources.page,
             RESOURCE_GET: resources.one,

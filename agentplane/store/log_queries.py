@@ -12,8 +12,10 @@ from typing import Any, Final, LiteralString
 import msgspec
 
 from agentplane.errors import Refused
-from agentplane.events.model import StoredEvent
+from agentplane.events.model import Phase, StoredEvent, StreamId
+from agentplane.events.origin import PREFIX as IMPORTED
 from agentplane.history.filters import EventFilter, like
+from agentplane.imports.model import Known
 from agentplane.store import sql
 from agentplane.store.view_reader import ViewReader
 
@@ -82,17 +84,35 @@ class LogQueries:
         rows = await self._reader.rows(tenant, statement, (which, tenant), binary=True)
         return sql.stored_event(rows[0]) if rows else None
 
+    async def known(self, tenant: str, ids: tuple[uuid.UUID, ...]) -> dict[uuid.UUID, Known]:
+        """Which of these ids the tenant's log has, and under which digest; another tenant's are not there."""
+        rows = await self._reader.rows(
+            tenant,
+            "SELECT id, digest, kind, namespace, name, phase, type_version FROM log.events "
+            "WHERE id = ANY(%s) AND tenant = %s",
+            (list(ids), tenant),
+        )
+        return {
+            row[0]: Known(
+                digest=bytes(row[1]),
+                stream=StreamId(tenant, row[2], row[3], row[4]),
+                phase=Phase(row[5]),
+                type_version=row[6],
+            )
+            for row in rows
+        }
+
     async def names(
         self, tenant: str, kind: str, *, prefix: str, before: int | None, upto: int, limit: int
     ) -> tuple[tuple[str, int], ...]:
         """Resources of a kind that had begun by `upto`, newest first: name and first sequence."""
         statement: LiteralString = (
             "SELECT name, min(sequence) FROM log.events WHERE tenant = %s AND kind = %s AND stream_version = 1 "
-            "AND name ^@ %s AND sequence <= %s GROUP BY name"
+            "AND name ^@ %s AND sequence <= %s AND NOT namespace ^@ %s GROUP BY name"
             " HAVING min(sequence) < %s ORDER BY min(sequence) DESC LIMIT %s"
         )
         below = upto + 1 if before is None else before
-        rows = await self._reader.rows(tenant, statement, (tenant, kind, prefix, upto, below, limit))
+        rows = await self._reader.rows(tenant, statement, (tenant, kind, prefix, upto, IMPORTED, below, limit))
         return tuple((str(row[0]), int(row[1])) for row in rows)
 
     async def count(

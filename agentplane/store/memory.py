@@ -1,6 +1,7 @@
 """The event store in memory: the same contract, for tests and dry runs. Loses everything when the process ends."""
 
 import asyncio
+import uuid
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
@@ -62,6 +63,11 @@ class MemoryEventStore:
     async def read_stream(self, stream: StreamId, after_version: int = 0) -> tuple[StoredEvent, ...]:
         """One stream's events in order."""
         return tuple(s for s in self._log if s.event.stream == stream and s.stream_version > after_version)
+
+    async def find(self, *ids: uuid.UUID) -> tuple[StoredEvent, ...]:
+        """The events with these ids, as far as there are any, in order."""
+        wanted = frozenset(ids)
+        return tuple(stored for stored in self._log if stored.event.id in wanted)
 
     async def head(self) -> int:
         """The last sequence; 0 for an empty log."""

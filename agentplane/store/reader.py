@@ -1,6 +1,7 @@
 """Reading the log. Never locks: commit order is sequence order, so whatever a reader sees is a prefix without gaps."""
 
 import asyncio
+import uuid
 from collections.abc import AsyncIterator
 from typing import Final, LiteralString
 
@@ -12,6 +13,7 @@ from agentplane.store import sql
 from agentplane.store.connection import Link, Row
 
 MAX_PAGE: Final = 10_000
+_FIND: Final[LiteralString] = sql.READ.split(" WHERE ", maxsplit=1)[0] + " WHERE id = ANY(%b) ORDER BY sequence"
 
 
 class LogReader:
@@ -33,6 +35,10 @@ class LogReader:
         return await self._fetch(
             sql.READ_STREAM, (stream.tenant, stream.kind, stream.namespace, stream.name, after_version)
         )
+
+    async def find(self, *ids: uuid.UUID) -> tuple[StoredEvent, ...]:
+        """The events with these ids, as far as there are any, in order. Raises Transient."""
+        return await self._fetch(_FIND, (list(ids),))
 
     async def head(self) -> int:
         """The last sequence; 0 for an empty log. Raises Transient."""

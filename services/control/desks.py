@@ -27,9 +27,11 @@ from agentplane.events.codec import payload
 from agentplane.events.model import Event
 from agentplane.evidence.keys import TrustedKeys
 from agentplane.evidence.report import Report
+from agentplane.imports.model import IMPORT_REQUESTED
 from agentplane.intents.runs import CANCEL_REQUESTED, run_stream
 from agentplane.ports import Message
 from agentplane.runs.model import RunRequested
+from services.control.imports import Finder, ImportDesk
 from services.control.intake import TooEarly
 from services.control.resources import ResourceDesk
 from services.control.runtime import Runtime
@@ -46,11 +48,17 @@ class IntentDesk:
     """Takes the wishes of people."""
 
     def __init__(
-        self, runtime: Runtime, office: Office, tenants: Collection[str], registry: Registry | None = None
+        self,
+        runtime: Runtime,
+        office: Office,
+        tenants: Collection[str],
+        registry: Registry | None = None,
+        finder: Finder | None = None,
     ) -> None:
-        """`registry`: the kinds of resources that may be wished for; None: only runs."""
+        """`registry`: the kinds of resources that may be wished for; None: only runs. `finder`: for imports."""
         self._kinds = frozenset(registry.kinds) if registry else frozenset[str]()
         self._resources = ResourceDesk(runtime, registry or Registry(()))
+        self._imports = ImportDesk(runtime, registry or Registry(()), finder) if finder else None
         self._runtime = runtime
         self._office = office
         self._tenants = tenants
@@ -60,6 +68,8 @@ class IntentDesk:
         event = intents.open_intent(message.subject, message.data, self._tenants, self._kinds)
         if event.type in RESOURCES:
             await self._resources.act(event, message.deliveries)
+        elif event.type == IMPORT_REQUESTED and self._imports is not None:
+            await self._imports.act(event)
         elif event.type == RETRY_REQUESTED:
             await self._retry(event)
         elif event.type == CANCEL_REQUESTED:

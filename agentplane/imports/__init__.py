@@ -1,0 +1,1 @@
+"""Import: foreign JSONL becomes events of one tenant. Lines in, intents out; pure. docs/events.md has the rules."""

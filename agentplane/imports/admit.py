@@ -1,0 +1,133 @@
+"""What becomes of a batch of lines: pure, decided by control upon what the log has; the importer foretells it alike."""
+
+import uuid
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from agentplane.controllers.decision import Decision
+from agentplane.domains.facts import FactType
+from agentplane.errors import AgentplaneError, Refused
+from agentplane.events.codec import data_of, payload
+from agentplane.events.model import Append, Event, Phase
+from agentplane.ids import derived_id
+from agentplane.imports.model import IMPORTED, MAX_REPORTED, EventsImported, ImportRequested, Known, Line, RefusedLine
+from agentplane.imports.shaping import Judged, Rules, ids_of, judge
+from agentplane.store.prepare import prepare
+
+CONTROLLER: Final = "import"
+VERSION: Final = 1
+
+
+def fact_id(intent_id: uuid.UUID) -> uuid.UUID:
+    """The id of the fact that says what became of a batch."""
+    return derived_id(intent_id, CONTROLLER, VERSION, 0)
+
+
+def lookups(intent: Event) -> tuple[uuid.UUID, ...]:
+    """Every id that deciding a batch has to know about. Raises Refused `event.payload`."""
+    wish, tenant = payload(intent, ImportRequested), intent.stream.tenant
+    ids = [fact_id(intent.id)]
+    for line in wish.lines:
+        ids.extend(ids_of(line, tenant))
+        if line.cause is not None and (cause := _uuid(line.cause)) is not None:
+            ids.append(cause)
+    return tuple(dict.fromkeys(ids))
+
+
+def decide(
+    intent: Event, rules: Rules, known: Mapping[uuid.UUID, Known], taken: Collection[uuid.UUID], now: datetime
+) -> Decision:
+    """Store what is new, in order, and one fact about the batch. A batch that was decided before: nothing.
+
+    Raises:
+        Refused: `event.payload`, or the first line's reason where the batch is all or nothing; `import.conflict`:
+            the log has the id with another body, and both digests are named.
+    """
+    if fact_id(intent.id) in known:
+        return Decision()
+    wish = payload(intent, ImportRequested)
+    appends: list[Append] = []
+    reasons: list[RefusedLine] = []
+    for line in wish.lines:
+        try:
+            judged = admit(line, rules, known, taken, now)
+        except AgentplaneError as error:
+            if not wish.skip:
+                raise Refused(f"line {line.number}: {error}", code=error.code, hint=error.hint) from error
+            reasons.append(RefusedLine(number=line.number, code=error.code, message=error.message))
+            continue
+        if not judged.duplicate:
+            appends.append(Append(stream=judged.event.stream, expected_version=None, events=(judged.event,)))
+    stored = len(appends)
+    report = EventsImported(
+        batch=wish.batch,
+        source=wish.source,
+        stored=stored,
+        duplicates=len(wish.lines) - stored - len(reasons),
+        refused=len(reasons),
+        reasons=tuple(reasons[:MAX_REPORTED]),
+    )
+    fact = _fact(intent, report, now)
+    appends.append(Append(stream=fact.stream, expected_version=None, events=(fact,)))
+    return Decision(appends=tuple(appends))
+
+
+def admit(
+    line: Line, rules: Rules, known: Mapping[uuid.UUID, Known], taken: Collection[uuid.UUID], now: datetime
+) -> Judged:
+    """One line, held to everything an event must be.
+
+    Raises:
+        Refused: as `agentplane.store.prepare`, and `event.data-invalid`, `import.conflict`.
+    """
+    judged = judge(line, rules, known, taken)
+    if judged.conflict is not None:
+        stored, given = judged.conflict
+        raise Refused(
+            f"event {line.id[:80]} is stored with another body: stored sha256:{stored}, given sha256:{given}",
+            code="import.conflict",
+            hint="an id names one event for ever; a different event needs an id of its own",
+        )
+    event = judged.event
+    prepare((Append(stream=event.stream, expected_version=None, events=(event,)),), now)
+    check_fact(line, rules.facts)
+    return judged
+
+
+def check_fact(line: Line, facts: Mapping[str, FactType]) -> None:
+    """Hold the data of a typed fact to its struct; fields that it does not declare, and unknown types, are kept.
+
+    Raises:
+        Refused: `event.data-invalid`: the field is named, its value is not.
+    """
+    if (fact := facts.get(line.type)) is None:
+        return
+    try:
+        msgspec.convert(line.data, fact.data, strict=True)
+    except (msgspec.ValidationError, RecursionError) as exc:
+        hint = f"agentplane schema {line.type}"
+        raise Refused(f"data of {line.type}: {exc}", code="event.data-invalid", hint=hint) from None
+
+
+def _fact(intent: Event, report: EventsImported, now: datetime) -> Event:
+    return Event(
+        id=derived_id(intent.id, CONTROLLER, VERSION, 0),
+        stream=intent.stream,
+        phase=Phase.FACT,
+        type=IMPORTED,
+        actor=intent.actor,
+        time=now,
+        correlation_id=intent.correlation_id,
+        causation_id=None,
+        data=data_of(report),
+    )
+
+
+def _uuid(text: str) -> uuid.UUID | None:
+    try:
+        return uuid.UUID(text)
+    except ValueError:
+        return None
