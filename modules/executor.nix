@@ -15,10 +15,11 @@ in
       defaults = { config, lib }: {
         name = config.networking.hostName;
         state_dir = "/var/lib/${unit}";
-        nats = import ./lib/nats.nix { inherit lib config; seed = "${credentials}/nats.nkey"; };
+        nats = import ./lib/nats.nix { inherit lib config; seed = "/run/${unit}/nats.nkey"; };  # the unit's own copy
         signing_key_file = "${credentials}/executor.key";
         control_public_key_file = "/etc/agentplane/trusted/control.pub";
         vm_kit = "${config.services.agentplane.executor.package}/share/agentplane/vm";
+        guests.socket = "/run/agentplane/guest.sock";
       };
       assertions = { config, cfg, option, ... }: [
         {
@@ -35,16 +36,18 @@ in
             public keys that `agentplane keys` made: services.agentplane.trust = ./trust;'';
         }
       ];
-      # With Nix's own daemon building, and guests only in QEMU, no process of ours needs to mount a /proc.
-      serviceConfig = { lib, cfg, ... }:
-        lib.optionalAttrs (!(builtins.elem "process" (cfg.settings.backends or [ "process" ]))) {
-          ProtectKernelTunables = true;
-          ProtectKernelLogs = true;
-        };
     })
   ];
 
   config = lib.mkIf config.services.agentplane.executor.enable {
-    systemd.services.${unit}.path = [ pkgs.qemu pkgs.bubblewrap pkgs.util-linux config.nix.package ];
+    # Guests have users of their own, made by systemd; the group is what they and the executor share (docs/adr/0010).
+    users.users.${unit} = { isSystemUser = true; group = "agentplane-guest"; home = "/var/lib/${unit}"; };
+    users.groups.agentplane-guest = { };
+    systemd.services.${unit} = {
+      path = [ pkgs.qemu pkgs.bubblewrap pkgs.util-linux config.nix.package ];
+      # the unit itself wants the socket of virtual machines; namespaces are open to none but hosts of processes
+      wants = lib.optional (builtins.elem "process" (config.services.agentplane.executor.settings.backends or [ "process" ]))
+        "agentplane-process.socket";
+    };
   };
 }

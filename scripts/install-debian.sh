@@ -9,9 +9,11 @@
 set -euo pipefail
 source_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 prefix=/opt/agentplane
-packages=(nix-bin qemu-system-x86 busybox-static erofs-utils cpio lz4 postgresql bubblewrap util-linux
+packages=(nix-bin nix-setup-systemd qemu-system-x86 busybox-static erofs-utils cpio lz4 postgresql bubblewrap util-linux
   python3-venv python3.11-minimal libpython3.11-stdlib systemd systemd-sysv dbus)
 units=(agentplane-bus agentplane-database agentplane-control agentplane-projector agentplane-executor)
+# where the executor has guests started and built; an upgrade leaves them and what runs behind them alone
+sockets=(agentplane-guest.socket agentplane-process.socket nix-daemon.socket)
 
 step() { printf '==> %s\n' "$*" >&2; }
 die() {
@@ -53,7 +55,7 @@ install_program() {
     >"$prefix/bin/agentplane-database"
   chmod 0755 "$prefix/bin/agentplane-database"
   local name
-  for name in agentplane agentplane-database agentplane-control agentplane-projector agentplane-executor; do
+  for name in agentplane agentplane-database agentplane-control agentplane-projector agentplane-executor agentplane-guest; do
     ln -sf "$prefix/bin/$name" "/usr/local/bin/$name"
   done
 }
@@ -61,9 +63,11 @@ install_program() {
 install_units() {
   step "the units in /etc/systemd/system"
   install -m 0644 "$source_root"/services/units/* "$source_root"/scripts/debian/*.service /etc/systemd/system/
-  # the units write nowhere else; Nix makes the store at its first use
-  mkdir -p /nix /etc/agentplane
-  systemctl enable -q "${units[@]}"
+  install -D -m 0644 "$source_root/scripts/debian/nix-daemon.conf" /etc/systemd/system/nix-daemon.service.d/agentplane.conf
+  install -D -m 0644 "$source_root/scripts/debian/agentplane.sysusers.conf" /etc/sysusers.d/agentplane.conf
+  systemd-sysusers
+  mkdir -p /etc/agentplane
+  systemctl enable -q "${units[@]}" "${sockets[@]}"
   [ ! -d /run/systemd/system ] || systemctl daemon-reload
 }
 
@@ -85,6 +89,7 @@ all)
   install_packages && install_program && install_units && fetch_kernel
   provision
   step "starting ${units[*]}"
+  systemctl start "${sockets[@]}"
   systemctl restart "${units[@]}"
   ;;
 *) die "unknown: $1" "install, provision, or nothing for both" ;;

@@ -12,7 +12,7 @@ limit_s=${AGENTPLANE_TESTBED_LIMIT_S:-300}
 # libdbi-perl: debootstrap does not resolve the virtual package by which nix-bin's dependencies ask for it
 packages=systemd,systemd-sysv,systemd-container,dbus,libpam-systemd,iproute2,ca-certificates,python3,python3-venv,libdbi-perl,nix-bin
 packages+=,qemu-system-x86,busybox-static,erofs-utils,cpio,lz4,postgresql,bubblewrap,util-linux,python3.11-minimal
-packages+=,libpython3.11-stdlib,procps
+packages+=,libpython3.11-stdlib,procps,nix-setup-systemd
 
 step() { printf '\033[1m==>\033[0m %s\n' "$*" >&2; }
 fail() {

@@ -18,7 +18,7 @@ python3Packages.buildPythonApplication {
     mkdir -p $out/share/agentplane $out/lib/systemd/system
     cp -r vm bundles fleet $out/share/agentplane/
     for unit in services/units/*; do
-      sed "s|=agentplane\([ -]\)|=$out/bin/agentplane\1|; s|=install |=${coreutils}/bin/install |; s|=rm |=${coreutils}/bin/rm |" \
+      sed "/^Exec/{s|=agentplane\b|=$out/bin/agentplane|; s|=install |=${coreutils}/bin/install |; s|=rm |=${coreutils}/bin/rm |}" \
         $unit > $out/lib/systemd/system/$(basename $unit)
     done
     # not among pip's own programs: a unit starts the one, the build of a system the other

@@ -111,6 +111,7 @@ def _documents(executor: str) -> dict[str, dict[str, Any]]:
             "control_public_key_file": "/etc/agentplane/trusted/control.pub",
             "vm_kit": str(SHARE / "vm"),
             "kernel_deb": str(kernel[-1]) if kernel else None,
+            "guests": {"socket": "/run/agentplane/guest.sock"},
         },
         "backup-control": _backup("control") | {"database": {"database": DATABASE, "port": PORT}},
         "backup-executor": _backup("executor")
@@ -133,9 +134,8 @@ def _backup(host: str) -> dict[str, Any]:
 
 
 def _nats(daemon: str) -> dict[str, Any]:
-    # a unit that is not root has a copy of its own: see the unit files
-    where = "credentials/agentplane-executor.service" if daemon == "executor" else f"agentplane-{daemon}"
-    seed = f"/run/{where}/nats.nkey"
+    # each unit has a copy of its own: see the unit files
+    seed = f"/run/agentplane-{daemon}/nats.nkey"
     return {"servers": ["nats://127.0.0.1:4222"], "nkey_seed_file": seed}
 
 

@@ -32,10 +32,10 @@ long_bundle() {
   sed -i 's/"name": "noop"/"name": "patient"/' /root/bundles/noop/bundle.json
   printf '#!/bin/sh\nsleep %s\necho patient\n' "$1" >/root/bundles/noop/smoke.sh
 }
-# The guest's QEMU; an executor that probes its host starts others for a moment, as itself.
+# The guest's QEMU; an executor that probes its host has others started for a moment.
 qemu() {
   local pid
-  for pid in $(pgrep -x qemu-system-x86); do [ "$(uid_of "$pid" 2>/dev/null || echo 0)" = 0 ] || echo "$pid"; done
+  for pid in $(pgrep -x qemu-system-x86); do grep -qs agentplane.probe "/proc/$pid/cmdline" || echo "$pid"; done
 }
 
 say "a unit without its credentials does not start, and says what is missing"
@@ -55,9 +55,10 @@ for file in /etc/agentplane/keys/*; do
 done
 
 say "everything starts"
+systemctl start agentplane-guest.socket agentplane-process.socket nix-daemon.socket
 systemctl start agentplane-bus agentplane-database "${units[@]}"
 for unit in "${units[@]}" agentplane-bus; do [ "$(show "$unit" SubState)" = running ] || wrong "$unit does not run"; done
-for unit in agentplane-control agentplane-projector agentplane-bus; do
+for unit in "${units[@]}" agentplane-bus; do
   [ "$(uid_of "$(show "$unit" MainPID)")" != 0 ] || wrong "$unit runs as root"
 done
 
@@ -110,10 +111,13 @@ waiting=$!
 guest_runs() { [ -n "$(qemu)" ]; }
 until_true "no guest started" guest_runs
 guest=$(qemu)
-[ "$(uid_of "$guest")" -ge 620000 ] || wrong "QEMU runs as $(uid_of "$guest")"
+[ "$(uid_of "$guest")" -ge 61184 ] || wrong "QEMU runs as $(uid_of "$guest"), not as a user of its own"
 grep -q '^CapEff:[[:space:]]*0*$' "/proc/$guest/status" || wrong "QEMU has capabilities"
 grep -q '^Seccomp:[[:space:]]*2' "/proc/$guest/status" || wrong "QEMU has no system call filter"
-grep -q '/agentplane.slice/agentplane-.*\.scope' "/proc/$guest/cgroup" || wrong "QEMU is not in a scope of its own"
+grep -q '/agentplane-guests.slice/agentplane-guest@.*\.service' "/proc/$guest/cgroup" || wrong "QEMU is not in its unit"
+[ -z "$(ls -A "/proc/$guest/root/var/lib" 2>/dev/null)" ] || wrong "QEMU sees the state of its host's services"
+systemctl restart agentplane-guest.socket
+systemctl daemon-reexec
 systemctl restart agentplane-executor
 [ "$(qemu)" = "$guest" ] || wrong "the guest did not survive the restart of its executor"
 pid=$(show agentplane-executor MainPID)
@@ -129,7 +133,7 @@ assert (run["state"], run["exitCode"]) == ("succeeded", 0), run'
 grep -q 'epoch 1' /root/patient.log && ! grep -q 'epoch 2' /root/patient.log || wrong "it was placed more than once"
 
 say "stopped, nothing is left of guests"
-until_true "a guest's scope is left" bash -c '! systemctl list-units --no-legend "agentplane-*.scope" | grep -q .'
+until_true "a guest's unit is left" bash -c '! systemctl list-units --no-legend "agentplane-guest@*" "agentplane-process@*" | grep -q .'
 systemctl stop "${units[@]}"
 for unit in "${units[@]}"; do [ "$(show "$unit" Result)" = success ] || wrong "$unit ended with $(show "$unit" Result)"; done
 

@@ -17,9 +17,10 @@ from services.projector.config import ProjectorSettings
 ROOT = Path(__file__).resolve().parents[2]
 UNITS = ROOT / "services" / "units"
 SERVICES = ("control", "projector", "executor")
-# What a daemon may be exposed at most (systemd-analyze security, 0 to 10). The executor is root: it changes users for
-# guests, makes control groups and, where Nix has no daemon, the sandboxes of builds; docs/deploy.md names each cost.
-EXPOSURE = {"control": 1.1, "projector": 1.1, "database": 1.2, "executor": 4.3}
+GUESTS = ("guest@", "process@")
+# What a unit may be exposed at most (systemd-analyze security, 0 to 10). QEMU runs in `guest@`. `process@` is where
+# bubblewrap makes namespaces, which costs most of that. docs/deploy.md and the unit files name each cost.
+EXPOSURE = {"control": 1.1, "projector": 1.1, "database": 1.2, "executor": 1.1, "guest@": 0.4, "process@": 2.3}
 EXPOSURE |= {"backup-control": 0.8, "backup-executor": 0.8}
 MODELS: dict[str, type[Settings]] = {
     "control": ControlSettings,
@@ -42,7 +43,7 @@ def analyze() -> str:
 @pytest.fixture
 def installed(tmp_path: Path) -> Path:
     """The units beside programs of their names: `verify` looks for those."""
-    for name in ("agentplane", *(f"agentplane-{daemon}" for daemon in (*SERVICES, "database"))):
+    for name in ("agentplane", *(f"agentplane-{daemon}" for daemon in (*SERVICES, "database", "guest"))):
         program = tmp_path / name
         program.write_text("#!/bin/sh\n")
         program.chmod(0o755)
@@ -59,7 +60,7 @@ def directives(daemon: str, name: str) -> list[str]:
 
 
 def test_systemd_finds_nothing_to_say(analyze: str, installed: Path) -> None:
-    units = sorted(str(path) for path in installed.iterdir() if path.suffix in {".service", ".slice", ".timer"})
+    units = sorted(str(path) for path in installed.iterdir() if path.suffix != "")
     done = subprocess.run([analyze, "verify", *units], capture_output=True, text=True, check=False)
     # an unknown key only warns and exits 0: every line counts, but those about other packages' units
     about_ours = [line for line in done.stderr.splitlines() if "agentplane" in line]
@@ -85,11 +86,30 @@ def test_its_exposure_is_at_most(analyze: str, daemon: str) -> None:
 
 
 @pytest.mark.parametrize("daemon", SERVICES)
-def test_only_the_executor_is_root_and_nobody_gains_privileges(daemon: str) -> None:
+def test_nobody_is_root_or_becomes_it(daemon: str) -> None:
     assert directives(daemon, "NoNewPrivileges") == ["yes"]
-    assert directives(daemon, "DynamicUser") == ([] if daemon == "executor" else ["yes"])
-    if daemon != "executor":
-        assert directives(daemon, "CapabilityBoundingSet") == [""]
+    assert directives(daemon, "CapabilityBoundingSet") == [""]
+    if daemon == "executor":  # owns what outlives it, and is known to the socket of the guests
+        assert directives(daemon, "User") == ["agentplane-executor"]
+    else:
+        assert directives(daemon, "DynamicUser") == ["yes"]
+
+
+@pytest.mark.parametrize("guest", GUESTS)
+def test_each_guest_has_a_user_of_its_own_and_sees_no_other_run(guest: str) -> None:
+    (user,) = directives(guest, "User")
+    assert user.endswith("-%i")  # the instance: else all guests would share one
+    assert directives(guest, "DynamicUser") == ["yes"]
+    assert directives(guest, "PrivateNetwork") == ["yes"]
+    assert "/var:ro" in directives(guest, "TemporaryFileSystem")[0].split()
+    assert directives(guest, "Group") == directives("executor", "Group")
+
+
+@pytest.mark.parametrize(("socket", "path"), [("guest", "guest.sock"), ("process", "process.sock")])
+def test_only_the_executor_has_guests_started(socket: str, path: str) -> None:
+    text = (UNITS / f"agentplane-{socket}.socket").read_text().splitlines()
+    wanted = {f"ListenStream=%t/agentplane/{path}", "Accept=yes", "SocketUser=agentplane-executor", "SocketMode=0600"}
+    assert wanted <= set(text)
 
 
 @pytest.mark.parametrize("daemon", SERVICES)
@@ -108,10 +128,10 @@ def test_its_secrets_are_credentials_under_the_names_that_the_debian_configurati
     assert set(re.findall(private, json.dumps(document))) == given
 
 
-@pytest.mark.parametrize("daemon", ["control", "projector"])
+@pytest.mark.parametrize("daemon", SERVICES)
 def test_what_libpq_and_the_bus_read_is_copied_to_files_that_they_take(daemon: str) -> None:
     (copy,) = [line for line in directives(daemon, "ExecStartPre") if line.startswith("install ")]
     words = copy.split()
     assert words[:5] == ["install", "-m", "0400", "-t", f"%t/agentplane-{daemon}"]
     given = {entry.partition(":")[0] for entry in directives(daemon, "LoadCredential")}
-    assert {word.removeprefix("%d/") for word in words[5:]} == given - {"control.key"}
+    assert {word.removeprefix("%d/") for word in words[5:]} == given - {"control.key", "executor.key"}
