@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from agentplane.cli import events_print, render
+from agentplane.cli.events_import import import_events
 from agentplane.cli.events_options import filter_options, filters, window_options
 from agentplane.cli.events_tail import export, tail
 from agentplane.cli.events_why import replay, why
@@ -84,5 +85,5 @@ def stats(ctx: click.Context, /, by: str, limit: int, output: str, **given: Any)
     return 0
 
 
-for command in (tail, export, why, replay):
+for command in (tail, export, import_events, why, replay):
     events.add_command(command)

@@ -12,6 +12,7 @@ from agentplane.domains.facts import FactType
 from agentplane.errors import AgentplaneError, Refused
 from agentplane.events.codec import data_of, payload
 from agentplane.events.model import Append, Event, Phase
+from agentplane.events.secrets import find_secrets, may_hold_secret
 from agentplane.ids import derived_id
 from agentplane.imports.model import IMPORTED, MAX_REPORTED, EventsImported, ImportRequested, Known, Line, RefusedLine
 from agentplane.imports.shaping import Judged, Rules, ids_of, judge
@@ -83,6 +84,7 @@ def admit(
     Raises:
         Refused: as `agentplane.store.prepare`, and `event.data-invalid`, `import.conflict`.
     """
+    _check_secrets(line)
     judged = judge(line, rules, known, taken)
     if judged.conflict is not None:
         stored, given = judged.conflict
@@ -110,6 +112,16 @@ def check_fact(line: Line, facts: Mapping[str, FactType]) -> None:
     except (msgspec.ValidationError, RecursionError) as exc:
         hint = f"agentplane schema {line.type}"
         raise Refused(f"data of {line.type}: {exc}", code="event.data-invalid", hint=hint) from None
+
+
+def _check_secrets(line: Line) -> None:
+    """A line as a whole: a secret may also stand where the envelope comes from."""
+    if not may_hold_secret(msgspec.json.encode(line)):
+        return
+    if found := find_secrets(msgspec.to_builtins(line), "line"):
+        places = ", ".join(f"{secret.path} ({secret.shape})" for secret in found)
+        hint = "keep the value in a secret store and write a handle: secret://NAME"
+        raise Refused(f"something that looks like a secret stands in {places}", code="store.secret", hint=hint)
 
 
 def _fact(intent: Event, report: EventsImported, now: datetime) -> Event:

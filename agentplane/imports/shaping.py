@@ -19,7 +19,6 @@ from agentplane.domains.facts import RESERVED, FactType
 from agentplane.domains.registry import Registry
 from agentplane.domains.resource import RESERVED_KINDS
 from agentplane.domains.work.aliases import correlation_uuid, event_uuid
-from agentplane.domains.work.catalogue import FACTS
 from agentplane.domains.work.streams import FOREIGN, MAX_NAME_CHARS
 from agentplane.domains.work.streams import stream_of as foreign_stream
 from agentplane.events.digest import body_digest, encode_data
@@ -41,7 +40,7 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
 
 def rules_of(tenant: str, registry: Registry) -> Rules:
     """The rules of one tenant of an installation."""
-    return Rules(tenant=tenant, kinds=frozenset(registry.kinds), facts={each.name: each for each in FACTS})
+    return Rules(tenant=tenant, kinds=frozenset(registry.kinds), facts=registry.facts)
 
 
 class Judged(msgspec.Struct, frozen=True, kw_only=True):

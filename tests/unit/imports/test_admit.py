@@ -204,9 +204,10 @@ async def test_what_may_not_be_stored_has_a_defined_end(document: dict[str, Any]
     assert SECRET not in str(caught.value) + str(caught.value.hint)
     assert "hunter2" not in str(caught.value)
     assert await plane.store.head() == 0  # all or nothing
-    (report,) = await plane.take(lines_of([flat(2), document]), skip=True)
-    assert (report["stored"], report["refused"], report["reasons"][0]["code"]) == (1, 1, code)
-    assert SECRET not in str(report)
+    reports = await plane.take(lines_of([flat(2), document]), skip=True)
+    assert [sum(each[count] for each in reports) for count in ("stored", "refused")] == [1, 1]
+    assert [reason["code"] for each in reports for reason in each["reasons"]] == [code]
+    assert SECRET not in str(reports)
 
 
 async def test_unknown_types_are_kept() -> None:
