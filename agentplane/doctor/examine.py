@@ -1,8 +1,9 @@
 """Which checks belong to which role, and what they need to know of this machine."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
-from agentplane.doctor import acceleration, kernel, nix, services, tools
+from agentplane.doctor import acceleration, hosts, kernel, nix, services, tools, units
 from agentplane.doctor.check import Check, Role
 from agentplane.stack.layout import Layout
 from agentplane.stack.ports import load_ports
@@ -22,6 +23,8 @@ def examine(role: Role, state_dir: Path) -> list[Check]:
             *nix.nix(),
             *acceleration.acceleration(state_dir),
         ]
+    if role is not Role.DEVELOPER and units.running():
+        return [*checks, *hosts.host(role, now=datetime.now(UTC))]
     if role in {Role.DEVELOPER, Role.CONTROL}:
         checks += [*tools.servers(), *_services(Layout(state_dir))]
     return [*checks, *services.keys(state_dir)]

@@ -13,8 +13,8 @@ MIN_POSTGRES = 14
 UP = "agentplane stack up"
 
 
-def postgres(conninfo: str | None, latest_schema: int) -> list[Check]:
-    """What the database says of itself. `conninfo` None: no configuration here names one."""
+def postgres(conninfo: str | None, latest_schema: int, *, fix: str = UP) -> list[Check]:
+    """What the database says of itself. `conninfo` None: no configuration here names one. `fix`: what starts it."""
     names = ("reachable", "version", "fsync", "schema")
     if conninfo is None:
         return [skipped(f"postgres.{name}", "no stack and no control configuration on this machine") for name in names]
@@ -23,10 +23,10 @@ def postgres(conninfo: str | None, latest_schema: int) -> list[Check]:
             return [
                 passed("postgres.reachable", "answered"),
                 *_settings(connection),
-                _schema(connection, latest_schema),
+                _schema(connection, latest_schema, fix),
             ]
     except psycopg.OperationalError as exc:
-        first = failed("postgres.reachable", str(exc).strip().splitlines()[0], UP)
+        first = failed("postgres.reachable", str(exc).strip().splitlines()[0], fix)
         return [first, *(skipped(f"postgres.{name}", "not reachable") for name in names[1:])]
 
 
@@ -48,15 +48,15 @@ def _settings(connection: psycopg.Connection) -> list[Check]:
     return [*checks, passed("postgres.fsync", "fsync, synchronous_commit and full_page_writes are on")]
 
 
-def _schema(connection: psycopg.Connection, latest: int) -> Check:
+def _schema(connection: psycopg.Connection, latest: int, fix: str) -> Check:
     try:
         row = connection.execute("SELECT max(version) FROM public.agentplane_migrations").fetchone()
     except psycopg.Error as exc:
-        return failed("postgres.schema", str(exc).strip().splitlines()[0], UP)
+        return failed("postgres.schema", str(exc).strip().splitlines()[0], fix)
     current = row[0] if row else None
     if current == latest:
         return passed("postgres.schema", f"version {current}, the newest")
-    return failed("postgres.schema", f"version {current}; this program knows {latest}", UP)
+    return failed("postgres.schema", f"version {current}; this program knows {latest}", fix)
 
 
 def nats(monitor_url: str | None) -> list[Check]:
