@@ -25,6 +25,7 @@ from agentplane.queries.history import EventLog, HistoryAnswers
 from agentplane.queries.imports import EVENTS_KNOWN, ImportAnswers
 from agentplane.queries.paging import bounded, page_limit, question
 from agentplane.queries.resources import RESOURCE_GET, RESOURCES_LIST, ResourceAnswers, ResourceViews
+from agentplane.queries.views import VIEW_GET, VIEWS_COUNT, VIEWS_LIST, ViewAnswers
 from agentplane.runs.states import TERMINAL
 
 logger = logging.getLogger(__name__)
@@ -109,8 +110,16 @@ class QueryServer:
     """Answers until the bus is closed."""
 
     def __init__(
-        self, bus: QueryBus, views: Views, log: EventLog, rebuild: Rebuild, progress: Progress | None = None
+        self,
+        bus: QueryBus,
+        views: Views,
+        log: EventLog,
+        rebuild: Rebuild,
+        progress: Progress | None = None,
+        *,
+        domains: ViewAnswers | None = None,
     ) -> None:
+        """`domains`: answers about the read models that domains bring; None: there are none."""
         self._history = history = HistoryAnswers(log)
         resources = ResourceAnswers(views)
         self._progress = progress or Progress()
@@ -132,6 +141,8 @@ class QueryServer:
             wire.PROJECTIONS_STATUS: self._projections_status,
             wire.PROJECTIONS_REBUILD: self._projections_rebuild,
         }
+        if domains is not None:
+            self._answers |= {VIEWS_LIST: domains.page, VIEW_GET: domains.one, VIEWS_COUNT: domains.counts}
 
     async def start(self) -> None:
         """Begin to answer. Several services share the questions."""

@@ -18,9 +18,11 @@ from agentplane.metrics.exposition import exposed
 from agentplane.projections.engine import PROJECTIONS
 from agentplane.projections.status import Rebuilt, Status
 from agentplane.queries.server import Progress, QueryServer
+from agentplane.queries.views import ViewAnswers
 from agentplane.store.log_queries import LogQueries
 from agentplane.store.reader import LogReader
 from agentplane.store.view_reader import ViewReader
+from agentplane.store.view_rows import ViewRows
 from agentplane.store.views import ViewStore
 from services.projector.config import ProjectorSettings
 from services.projector.gauges import gauges
@@ -49,7 +51,9 @@ async def run(settings: ProjectorSettings, lifecycle: Lifecycle) -> None:
         bus = await _patiently(lambda: _connect(settings.nats), lifecycle)
         if bus is None:
             return
-        await QueryServer(bus, answers, LogQueries(answers), lambda name: _rebuild(views, name), progress).start()
+        history = LogQueries(answers)
+        domains = ViewAnswers(installed().registry, ViewRows(answers), history)
+        await QueryServer(bus, answers, history, lambda name: _rebuild(views, name), progress, domains=domains).start()
         async with exposed(settings.metrics_port, gauges(answers.status)):
             lifecycle.ready("projecting and answering")
             await lifecycle.stopping.wait()

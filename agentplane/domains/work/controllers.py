@@ -25,7 +25,7 @@ class Announcement(Controller):
 
     def reconcile(self, context: Context) -> Decision | None:
         """Emit what is new since the last time."""
-        spec, name = context.spec, context.resource.name
+        spec, name = context.spec, id_of(context.resource.namespace, context.resource.name)
         assert isinstance(spec, WorkOrder)  # noqa: S101 - its kind's model
         said = _said(spec)
         before = context.resource.status.get("announced")
@@ -58,6 +58,11 @@ class Progress(Controller):
         if event.type == "work_order.assigned":
             patch["assignee"] = event.data.get("agent")
         return Decision(status=patch, message=f"{to_status} by {event.actor}"[:200])
+
+
+def id_of(namespace: str, name: str) -> str:
+    """The id of the work order that a document is about; that of the namespace `default` is its name."""
+    return name if namespace == "default" else f"{namespace}/{name}"
 
 
 def _to_status(event: Event) -> str | None:

@@ -3,15 +3,17 @@
 from typing import Any, Final
 
 from agentplane.events.model import StreamId
+from agentplane.ids import DNS_LABEL
 
 NAMESPACE: Final = "default"
+WORK_ORDER: Final = "WorkOrder"
 FOREIGN: Final = "Foreign"  # the kind of streams with events of types that no domain declares
 MAX_NAME_CHARS: Final = 200
 _NAMELESS: Final = "unknown"
 
 # family -> the kind of its streams, and the fields of data that name one, first come; "actor": the envelope's
 _PLACES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
-    "work_order": ("WorkOrder", ("work_order_id",)),
+    "work_order": (WORK_ORDER, ("work_order_id",)),
     "mail": ("WorkMail", ("message_id",)),
     "agent": ("WorkAgent", ("agent", "actor")),
     "process": ("WorkProcess", ("process_id",)),
@@ -36,4 +38,7 @@ def stream_of(tenant: str, type_: str, data: dict[str, Any], actor: str) -> Stre
     known = {**data, "actor": actor}
     names = (known.get(field) for field in fields)
     name = next((each for each in names if isinstance(each, str) and each), _NAMELESS)
+    namespace, _, own = name.partition("/")
+    if kind == WORK_ORDER and DNS_LABEL.fullmatch(namespace) and DNS_LABEL.fullmatch(own):
+        return StreamId(tenant, kind, namespace, own)  # that of the document in another namespace
     return StreamId(tenant, kind, NAMESPACE, name[:MAX_NAME_CHARS])

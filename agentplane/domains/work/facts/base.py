@@ -5,13 +5,19 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-Id = Annotated[str, Meta(min_length=1, max_length=200)]
-Agent = Annotated[str, Meta(min_length=1, max_length=200, description="Who, as people write it: `project-a/worker-1`")]
+_WORD = r"^[^\x00-\x1f\x7f]+$"  # of one line, and nothing that a terminal or a database would trip over
+Id = Annotated[str, Meta(min_length=1, max_length=200, pattern=_WORD)]
+Agent = Annotated[
+    str,
+    Meta(min_length=1, max_length=200, pattern=_WORD, description="Who, as people write it: `project-a/worker-1`"),
+]
 Line = Annotated[str, Meta(max_length=500)]
 Text = Annotated[str, Meta(max_length=20_000)]
 Count = Annotated[int, Meta(ge=0)]
 Millis = Annotated[int, Meta(ge=0, description="Milliseconds")]
-WorkOrderId = Annotated[str, Meta(min_length=1, max_length=200, description="Of the work order that it is about")]
+WorkOrderId = Annotated[
+    str, Meta(min_length=1, max_length=200, pattern=_WORD, description="Of the work order that it is about")
+]
 
 
 class Fact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -11,11 +11,14 @@ import msgspec
 from msgspec.structs import replace
 
 from agentplane.domains import resource as r
+from agentplane.domains.work.controllers import KIND as WORK_ORDER
+from agentplane.domains.work.controllers import id_of
 from agentplane.domains.work.facts import work_orders as w
 from agentplane.domains.work.facts.work_orders import Ending, IssueType, Status
 from agentplane.domains.work.projections.folding import field, projection
 from agentplane.domains.work.projections.stamps import Stamped, earlier, later, set_newest
 from agentplane.events.model import StoredEvent
+from agentplane.events.origin import is_imported
 
 KIND: Final = "WorkItem"
 _RANK: Final = {Status.OPEN: 1, Status.ASSIGNED: 2, Status.IN_PROGRESS: 3, Status.CLOSED: 4}
@@ -115,7 +118,9 @@ def _deleted(view: WorkItem, stored: StoredEvent, _: dict[str, Any]) -> WorkItem
 def _named(stored: StoredEvent) -> str | None:
     event = stored.event
     if event.type in {r.APPLIED, r.DELETED}:
-        return event.stream.name if event.stream.kind == "WorkOrder" else None
+        stream = event.stream
+        ours = stream.kind == WORK_ORDER and not is_imported(stream)
+        return id_of(stream.namespace, stream.name) if ours else None
     return field("work_order_id")(stored)
 
 

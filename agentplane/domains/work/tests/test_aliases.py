@@ -75,6 +75,8 @@ def test_ids_are_the_same_everywhere_and_no_tenants_meet() -> None:
 
 def test_an_event_stands_on_the_stream_of_what_it_is_about() -> None:
     assert stream_of("t", "work_order.closed", {"work_order_id": "wo-1"}, "a").name == "wo-1"
+    other = stream_of("t", "work_order.closed", {"work_order_id": "team-a/wo-1"}, "a")
+    assert (other.namespace, other.name) == ("team-a", "wo-1")
     assert stream_of("t", "agent.idle", {}, "gastown/slot0").name == "gastown/slot0"
     assert stream_of("t", "agent.nudged", {"agent": "slot1"}, "witness").name == "slot1"
     assert stream_of("t", "invoice.paid", {}, "a").kind == FOREIGN
