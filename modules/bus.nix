@@ -17,7 +17,7 @@ let
     };
   };
   settings = config.services.nats.settings;
-  users = format.generate "agentplane-bus-users.json" cfg.users;
+  users = if named then format.generate "agentplane-bus-users.json" cfg.users else cfg.users;
   rendered = name: content: ''
     ${package}/bin/agentplane-bus --users ${users} --settings ${format.generate "${name}.json" content} > ${name}.json
   '';
@@ -28,7 +28,8 @@ let
     ${rendered "nats-server" settings}
     cp nats-server.json $out
   '';
-  named = lib.any (it: it != null && it != { }) (lib.attrValues cfg.users);
+  named = builtins.isAttrs cfg.users;
+  nobody = named && lib.all (it: it == null || it == { }) (lib.attrValues cfg.users);
   waits = daemon: mkIf (config.services.agentplane.${daemon}.enable or false) {
     # only what is local is waited for
     after = [ "nats.service" ];
@@ -75,9 +76,12 @@ in
     };
     users = mkOption {
       default = { };
-      example = lib.literalExpression "lib.importJSON ./users.json";
-      description = "Public NATS keys by role, the `users.json` of `agentplane keys`. A role's permissions come with it.";
-      type = types.submodule {
+      example = lib.literalExpression "./users.json";
+      description = ''
+        Public NATS keys by role: the `users.json` that `agentplane keys` makes, or the same as options. A role's
+        permissions come with it. Checked by `agentplane-bus` when the system is built.
+      '';
+      type = types.either types.path (types.submodule {
         options = {
           control = key "Control's public key.";
           projector = key "The projector's public key.";
@@ -97,7 +101,7 @@ in
             });
           };
         };
-      };
+      });
     };
     settings = mkOption {
       type = format.type;
@@ -114,10 +118,10 @@ in
       needed = files;
     }) ++ [
       {
-        assertion = named || cfg.settings ? authorization || cfg.settings ? accounts;
+        assertion = !nobody || cfg.settings ? authorization || cfg.settings ? accounts;
         message = ''
           services.agentplane.bus.users is empty: nats-server would let everybody in. Name who may connect,
-          users = lib.importJSON ./users.json; (`agentplane keys` makes that file).'';
+          users = ./users.json; (`agentplane keys` makes that file).'';
       }
       {
         assertion = cfg.tls.enable || loopback;

@@ -15,7 +15,7 @@ in
       defaults = { config, lib }: {
         name = config.networking.hostName;
         state_dir = "/var/lib/${unit}";
-        nats = import ./lib/nats.nix { inherit lib config; seed = "/run/${unit}/nats.nkey"; };  # the unit's own copy
+        nats = import ./lib/nats.nix { inherit lib config; seed = "/run/${unit}/nats.nkey"; }; # the unit's own copy
         signing_key_file = "${credentials}/executor.key";
         control_public_key_file = "/etc/agentplane/trusted/control.pub";
         vm_kit = "${config.services.agentplane.executor.package}/share/agentplane/vm";

@@ -1,5 +1,5 @@
 # The control host: the record, the bus, control, the projector, and a command line for its operator.
-{ lib, ... }: {
+{
   imports = [ ./common.nix ];
   networking.hostName = "control";
   services.agentplane = {
@@ -10,7 +10,7 @@
       enable = true;
       listen = "0.0.0.0";
       openFirewall = true;
-      users = lib.importJSON ../users.json;
+      users = ../users.json;
     };
     control = { enable = true; inventory = ../inventory.json; };
     projector.enable = true;

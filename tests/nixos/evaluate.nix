@@ -28,9 +28,9 @@ in
 {
   refused = map (it: it.message) (builtins.filter (it: !it.assertion) config.assertions);
   settings = lib.genAttrs [ "control" "projector" "executor" "context" ] (name: ours.${name}.settings);
-  bus = { inherit (ours.bus) users; settings = config.services.nats.settings or { }; };
+  bus = { users = with ours.bus; if builtins.isAttrs users then users else lib.importJSON users; settings = config.services.nats.settings or { }; };
   openPorts = config.networking.firewall.allowedTCPPorts;
   credentials = lib.mapAttrs (_: service: service.serviceConfig.LoadCredential or [ ]) config.systemd.services;
   services = lib.mapAttrs (_: service: service.serviceConfig or { }) config.systemd.services;
-  order = lib.mapAttrs (_: service: service.after ++ service.requires) config.systemd.services;
+  order = lib.mapAttrs (_: service: service.after ++ service.requires ++ service.wants) config.systemd.services;
 }

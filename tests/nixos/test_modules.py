@@ -95,15 +95,16 @@ def test_one_setting_leaves_the_defaults_beside_it(evaluate: Evaluate) -> None:
     answer = evaluate(executor('executor.settings.nats.servers = [ "tls://other.example:4222" ];'))
     assert answer["settings"]["executor"]["nats"] == {
         "servers": ["tls://other.example:4222"],
-        "nkey_seed_file": "/run/credentials/agentplane-executor.service/nats.nkey",
+        "nkey_seed_file": "/run/agentplane-executor/nats.nkey",
         "tls": {"ca_file": "/etc/agentplane/trusted/ca.pem"},
     }
 
 
-def test_proc_is_closed_where_nothing_needs_to_mount_it(evaluate: Evaluate) -> None:
-    closed = evaluate(executor('executor.settings.backends = [ "microvm" ];'))["services"]["agentplane-executor"]
-    assert closed["ProtectKernelTunables"] is True
-    assert "ProtectKernelTunables" not in evaluate(executor())["services"]["agentplane-executor"]
+def test_processes_may_only_start_where_they_are_offered(evaluate: Evaluate) -> None:
+    socket = "agentplane-process.socket"
+    assert socket in evaluate(executor())["order"]["agentplane-executor"]
+    machines = evaluate(executor('executor.settings.backends = [ "microvm" ];'))
+    assert socket not in machines["order"]["agentplane-executor"]
 
 
 @pytest.mark.parametrize(
@@ -171,7 +172,7 @@ def test_a_database_without_passwords_is_refused(evaluate: Evaluate) -> None:
 def test_a_bus_that_lets_everybody_in_is_refused(evaluate: Evaluate) -> None:
     (message,) = evaluate("{ services.agentplane.bus.enable = true; }")["refused"]
     assert "bus.users is empty" in message
-    assert "lib.importJSON" in message
+    assert "./users.json" in message
 
 
 def test_a_bus_in_the_clear_off_this_host_is_refused(evaluate: Evaluate) -> None:
