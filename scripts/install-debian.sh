@@ -55,7 +55,7 @@ install_program() {
     >"$prefix/bin/agentplane-database"
   chmod 0755 "$prefix/bin/agentplane-database"
   local name
-  for name in agentplane agentplane-database agentplane-control agentplane-projector agentplane-executor agentplane-guest; do
+  for name in agentplane agentplane-{database,control,projector,executor,guest,prefetch}; do
     ln -sf "$prefix/bin/$name" "/usr/local/bin/$name"
   done
 }
@@ -67,7 +67,7 @@ install_units() {
   install -D -m 0644 "$source_root/scripts/debian/agentplane.sysusers.conf" /etc/sysusers.d/agentplane.conf
   systemd-sysusers
   mkdir -p /etc/agentplane
-  systemctl enable -q "${units[@]}" "${sockets[@]}"
+  systemctl enable -q "${units[@]}" "${sockets[@]}" agentplane-prefetch.timer
   [ ! -d /run/systemd/system ] || systemctl daemon-reload
 }
 

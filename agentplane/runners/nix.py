@@ -111,15 +111,14 @@ class Nix:
             if not Path(pinned.path).exists():
                 argv = ["nix-store", "--realise", pinned.path]
                 run(argv, timeout_s=self._timeout_s, environment=environment(), check=False)
-        elif not self._holds(pinned.path):
-            self._pull(pinned)
-            self._root(pinned.path, self._link({"pulled": pinned.path}))
+        elif _linked(link := self._link({"pulled": pinned.path})) != pinned.path:
+            if not self._registered(pinned.path):
+                self._pull(pinned)
+            self._root(pinned.path, link)
         self.verify(pinned)
 
-    def _holds(self, path: str) -> bool:
-        """Whether it is here and registered; an import that was cut off leaves a path that is not."""
-        if (link := self._link({"pulled": path})).is_symlink() and _linked(link) == path:
-            return True
+    def _registered(self, path: str) -> bool:
+        """Whether it is here and whole; an import that was cut off leaves a path that is not registered."""
         argv = ["nix-store", "--check-validity", path]
         return Path(path).exists() and run(argv, timeout_s=60, environment=environment(), check=False).status == 0
 

@@ -21,7 +21,7 @@ GUESTS = ("guest@", "process@")
 # What a unit may be exposed at most (systemd-analyze security, 0 to 10). QEMU runs in `guest@`. `process@` is where
 # bubblewrap makes namespaces, which costs most of that. docs/deploy.md and the unit files name each cost.
 EXPOSURE = {"control": 1.1, "projector": 1.1, "database": 1.2, "executor": 1.1, "guest@": 0.4, "process@": 2.3}
-EXPOSURE |= {"backup-control": 0.8, "backup-executor": 0.8}
+EXPOSURE |= {"backup-control": 0.8, "backup-executor": 0.8, "prefetch": 1.1}
 MODELS: dict[str, type[Settings]] = {
     "control": ControlSettings,
     "projector": ProjectorSettings,
@@ -43,7 +43,7 @@ def analyze() -> str:
 @pytest.fixture
 def installed(tmp_path: Path) -> Path:
     """The units beside programs of their names: `verify` looks for those."""
-    for name in ("agentplane", *(f"agentplane-{daemon}" for daemon in (*SERVICES, "database", "guest"))):
+    for name in ("agentplane", *(f"agentplane-{daemon}" for daemon in (*SERVICES, "database", "guest", "prefetch"))):
         program = tmp_path / name
         program.write_text("#!/bin/sh\n")
         program.chmod(0o755)

@@ -11,15 +11,19 @@ from typing import Any
 
 import pytest
 
-from agentplane.caches.keys import secret_text
+from agentplane.caches.keys import public_part, secret_text
 from agentplane.caches.push import Copied, push
-from agentplane.errors import AgentplaneError, NotFound, Tampered
+from agentplane.daemon.config import check_settings
+from agentplane.errors import AgentplaneError, NotFound, Refused, Tampered
 from agentplane.guests.spec import parse_guest
 from agentplane.runners.kit import Kit
 from agentplane.runners.nix import Nix, environment
 from agentplane.runs.model import Built, StorePath
 from services.executor.bundles import Bundles, guest_of, puller
+from services.executor.config import ExecutorSettings
+from services.executor.prefetch import prefetch
 from tests.unit.executor.samples import assignment
+from tests.unit.executor.test_config import MINIMAL
 from tests.vm.conftest import HOSTILE
 
 pytestmark = pytest.mark.vm
@@ -122,6 +126,39 @@ def test_a_part_that_was_altered_in_the_store_never_starts(travelled: Travelled,
         prepare(nix, travelled)
     assert raised.value.code == "store.hash"
     assert str(image) in str(raised.value)
+
+
+def settings(made: Travelled, **bundles: Any) -> ExecutorSettings:
+    listed = [{"path": made.guest.path, "nar_hash": made.guest.nar_hash}]
+    changed = {**made.bundles.model_dump(), "prefetch": listed, **bundles}
+    return check_settings(
+        {**MINIMAL, "state_dir": str(made.state), "bundles": changed}, ExecutorSettings, origin="test"
+    )
+
+
+def test_a_guest_is_prefetched_and_the_run_needs_no_cache(travelled: Travelled, kit: Kit) -> None:
+    assert prefetch(settings(travelled), travelled.state / "prefetch") == 0
+    travelled.cache.rename(travelled.cache.with_name("away"))
+    assert prefetch(settings(travelled), travelled.state / "prefetch") == 0
+    assert prepare(travelled.executor(kit), travelled) == travelled.guest
+
+
+def test_what_is_no_longer_wanted_is_no_longer_held(travelled: Travelled) -> None:
+    assert prefetch(settings(travelled), travelled.state / "prefetch") == 0
+    assert nix_store("--delete", travelled.guest.path).returncode != 0
+    assert prefetch(settings(travelled, prefetch=[]), travelled.state / "prefetch") == 0
+    assert nix_store("--delete", travelled.guest.path).returncode == 0
+
+
+def test_what_nobody_we_trust_signed_is_not_prefetched(travelled: Travelled) -> None:
+    stranger = str(public_part(secret_text("stranger-1", secrets.token_bytes(32))))
+    refused = settings(travelled, trusted_public_keys=[stranger])
+    assert prefetch(refused, travelled.state / "prefetch") == Refused.exit_status
+    for description in travelled.cache.glob("*.narinfo"):
+        text = description.read_text()
+        description.write_text("".join(line for line in text.splitlines(keepends=True) if not line.startswith("Sig")))
+    assert prefetch(settings(travelled), travelled.state / "prefetch") == Refused.exit_status
+    assert not any(Path(path).exists() for path in travelled.own)
 
 
 def test_a_part_that_is_gone_never_starts(travelled: Travelled, kit: Kit) -> None:
