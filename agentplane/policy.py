@@ -39,9 +39,9 @@ class _Settings(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbi
 class LanePolicy(_Settings, frozen=True, kw_only=True):
     """What one lane allows."""
 
-    backends: tuple[Backend, ...] = ("microvm", "qemu")
-    networks: tuple[Network, ...] = ("none",)
-    human_gate: bool = False
+    backends: tuple[Backend, ...] = ("microvm", "qemu")  # what may run a bundle in this lane
+    networks: tuple[Network, ...] = ("none",)  # what a guest may ask for
+    human_gate: bool = False  # a person has to approve, bound to the digest
     require_kvm: bool = False  # refuse emulation (TCG) for virtual machines
     trust_zones: tuple[str, ...] = ()  # executors' zones that may run it; empty: any
 
@@ -49,9 +49,9 @@ class LanePolicy(_Settings, frozen=True, kw_only=True):
 class ResourceLimits(_Settings, frozen=True, kw_only=True):
     """The most that one bundle may ask for."""
 
-    vcpus: Annotated[int, Meta(ge=1)] = 16
-    memory_mib: Annotated[int, Meta(ge=64)] = 65536
-    disk_gib: Annotated[int, Meta(ge=1)] = 512
+    vcpus: Annotated[int, Meta(ge=1)] = 16  # virtual processors
+    memory_mib: Annotated[int, Meta(ge=64)] = 65536  # memory
+    disk_gib: Annotated[int, Meta(ge=1)] = 512  # scratch disk
 
 
 def _default_lanes() -> dict[Lane, LanePolicy]:
@@ -68,8 +68,8 @@ class Policy(_Settings, frozen=True, kw_only=True):
     lanes: dict[Lane, LanePolicy] = msgspec.field(default_factory=_default_lanes)
     limits: ResourceLimits = ResourceLimits()
     tenants: tuple[str, ...] = ()  # that may run anything; empty: all
-    attestation_modes: tuple[str, ...] = ("none", "executor")
-    grant_modes: tuple[str, ...] = ("none", "runtime_optional")
+    attestation_modes: tuple[str, ...] = ("none", "executor")  # of a bundle's spec.trust, that are taken
+    grant_modes: tuple[str, ...] = ("none", "runtime_optional")  # of a bundle's spec.trust, that are taken
     stale_after_s: Annotated[int, Meta(ge=1)] = 30  # an executor not heard of for longer is unreachable
 
     def lane(self, name: str) -> LanePolicy | None:

@@ -11,6 +11,8 @@ step "import contracts"
 lint-imports
 step "docs/errors.md"
 python scripts/error_codes.py --check
+step "docs/options.md"
+python scripts/option_docs.py --check
 step "shell scripts"
 for script in scripts/*.sh vm/*.sh .ci/run; do bash -n "$script"; done
 step "nix files"

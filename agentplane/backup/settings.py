@@ -18,16 +18,16 @@ def _executor_name(value: str) -> str:
 class DatabaseSettings(Settings):
     """A control host's PostgreSQL, over its socket as the account it trusts there."""
 
-    socket_dir: AbsolutePath = Path("/run/postgresql")
-    port: Port = 5432
-    database: str = "agentplane"
+    socket_dir: AbsolutePath = Path("/run/postgresql")  # the directory of PostgreSQL's socket
+    port: Port = 5432  # which names the socket
+    database: str = "agentplane"  # the record's
 
 
 class ExecutorPart(Settings):
     """An executor host's state."""
 
-    name: Annotated[str, AfterValidator(_executor_name)]
-    state_dir: AbsolutePath
+    name: Annotated[str, AfterValidator(_executor_name)]  # the executor's, as in the inventory
+    state_dir: AbsolutePath  # as in its own settings
 
 
 class BackupSettings(Settings):

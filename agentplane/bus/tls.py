@@ -21,8 +21,8 @@ _TLS_HINT: Final = "set nats.tls.ca_file, or nats.allow_plaintext where a tunnel
 class Tls(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Whom to believe. `ca_file` None: the system's authorities; `server_name` None: the name in the address."""
 
-    ca_file: str | None = None
-    server_name: str | None = None
+    ca_file: str | None = None  # PEM, public; null: the system's authorities
+    server_name: str | None = None  # null: the name in the address
 
 
 def address_problem(servers: Sequence[str]) -> str | None:

@@ -23,12 +23,12 @@ FILE_NAME = "context.json"
 class Context(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How a person reaches the control plane."""
 
-    tenant: str
-    servers: tuple[str, ...]
-    nkey_seed_file: str | None
-    trusted_keys_dir: str
+    tenant: str  # whose runs these are
+    servers: tuple[str, ...]  # as `nats.servers` of the daemons
+    nkey_seed_file: str | None  # the seed of this person, mode 0600
+    trusted_keys_dir: str  # public keys that evidence is verified with
     tls: Tls | None = None  # as `nats.tls` of the daemons
-    allow_plaintext: bool = False
+    allow_plaintext: bool = False  # as `nats.allow_plaintext` of the daemons
 
 
 def state_dir(ctx: click.Context) -> Path:

@@ -47,7 +47,7 @@ class TlsSettings(Settings):
 class NatsSettings(Settings):
     """How to reach the bus."""
 
-    servers: Annotated[tuple[str, ...], Field(min_length=1)]
+    servers: Annotated[tuple[str, ...], Field(min_length=1)]  # tls://HOST:PORT; nats:// on this machine
     nkey_seed_file: AbsolutePath | None = None  # None: a server without authentication (tests only)
     tls: TlsSettings | None = None  # needed off this machine; tls:// alone means the system's authorities
     allow_plaintext: bool = False  # off this machine without TLS: only where a tunnel encrypts already
@@ -73,8 +73,8 @@ class NatsSettings(Settings):
 class PostgresSettings(Settings):
     """How to reach the record: a libpq connection string without a password, and where the password is."""
 
-    conninfo: str
-    passfile: AbsolutePath | None = None
+    conninfo: str  # libpq: host, port, dbname, user; never a password
+    passfile: AbsolutePath | None = None  # libpq's password file, mode 0600
 
     def full_conninfo(self) -> str:
         """The connection string, naming the password file; the password itself never passes through us."""

@@ -50,8 +50,8 @@ def _store_path(value: str) -> str:
 class PinnedPath(Settings):
     """A store path and its hash, as `agentplane bundle push` prints them."""
 
-    path: Annotated[str, AfterValidator(_store_path)]
-    nar_hash: Annotated[str, Field(pattern=f"^{_NAR_HASH}$")]
+    path: Annotated[str, AfterValidator(_store_path)]  # of what is fetched before anybody asks for it
+    nar_hash: Annotated[str, Field(pattern=f"^{_NAR_HASH}$")]  # `sha256:` and 52 characters, as Nix writes it
 
 
 class Bundles(Settings):

@@ -22,17 +22,17 @@ class Limits(Settings):
     """What this host gives to guests, all together. None: all that the host has."""
 
     slots: Annotated[int, Field(ge=1, le=1024)] = 64  # guests at once; the resources below bind long before
-    vcpus: Annotated[int, Field(ge=1, le=4096)] | None = None
-    memory_mib: Mebibytes | None = None
-    disk_mib: Mebibytes | None = None
+    vcpus: Annotated[int, Field(ge=1, le=4096)] | None = None  # virtual processors
+    memory_mib: Mebibytes | None = None  # memory
+    disk_mib: Mebibytes | None = None  # disk
     disk_reserve_mib: Mebibytes = 256  # kept free for journals and reports; below it, no new runs
 
 
 class UidRange(Settings):
     """Users that QEMU runs as: one of `count` from `first`, a run each. They own nothing else on the host."""
 
-    first: Annotated[int, Field(ge=1000, le=4_000_000_000)] = 620_000
-    count: Annotated[int, Field(ge=1, le=65_536)] = 1024
+    first: Annotated[int, Field(ge=1000, le=4_000_000_000)] = 620_000  # the lowest
+    count: Annotated[int, Field(ge=1, le=65_536)] = 1024  # how many
 
 
 class Guests(Settings):
@@ -48,20 +48,21 @@ class Caps(Settings):
     console_bytes: Bytes = 8 << 20  # kept per run
     console_bytes_per_second: Bytes = 256 << 10  # published live; what exceeds it stays in the file only
     artifact_bytes: Bytes = 256 << 20  # a run's files together
-    artifact_files: Annotated[int, Field(ge=1, le=100_000)] = 2000
+    artifact_files: Annotated[int, Field(ge=1, le=100_000)] = 2000  # how many of them
     keep_runs: Annotated[int, Field(ge=0, le=1_000_000)] = 200  # finished and committed runs kept for `get`
 
 
 class ExecutorSettings(DaemonSettings):
     """All of it. Paths are absolute; the files need not exist while the configuration is only checked."""
 
-    name: Annotated[str, AfterValidator(_name)]
-    state_dir: AbsolutePath
+    name: Annotated[str, AfterValidator(_name)]  # as in the inventory; a DNS label
+    state_dir: AbsolutePath  # journal, runs, guests: what a restart finds again
     nats: NatsSettings
     signing_key_file: AbsolutePath  # Ed25519 private key, mode 0600
     control_public_key_file: AbsolutePath  # assignments must be signed by it
     vm_kit: AbsolutePath  # the directory with vm/default.nix
     kernel_deb: AbsolutePath | None = None  # the guest kernel's Debian package, on a host without nixpkgs
+    # what this host offers: virtual machines, sandboxed processes
     backends: Annotated[tuple[Literal["microvm", "process"], ...], Field(min_length=1)] = ("microvm", "process")
     limits: Limits = Limits()
     secrets_dir: AbsolutePath | None = None  # secrets://a/b + NAME is the file a/b/NAME in here
