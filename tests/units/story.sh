@@ -26,16 +26,27 @@ serves_anew() { [ "$(show "$1" SubState)" = running ] && [ "$(show "$1" MainPID)
 uid_of() { stat -c %u "/proc/$1"; }
 run_noop() { ap run "$share/bundles/noop" --wait | tail -n 2; }
 
-# A bundle whose guest works for $1 seconds, so that things can happen meanwhile.
-long_bundle() {
+# A bundle of its own: its name, its backend, its lane, its script.
+make_bundle() {
   rm -rf "/root/bundles" && mkdir -p /root/bundles && cp -r "$share/bundles/noop" /root/bundles/noop
-  sed -i 's/"name": "noop"/"name": "patient"/' /root/bundles/noop/bundle.json
-  printf '#!/bin/sh\nsleep %s\necho patient\n' "$1" >/root/bundles/noop/smoke.sh
+  sed -i "s/\"name\": \"noop\"/\"name\": \"$1\"/; s/\"microvm\"/\"$2\"/; s/\"staging\"/\"$3\"/" \
+    /root/bundles/noop/bundle.json
+  printf '#!/bin/sh\n%s\n' "$4" >/root/bundles/noop/smoke.sh
+}
+# The state, exit code and message of the run of a bundle, by the bundle's name.
+ending_of() {
+  ap get runs -o json | python3 -c '
+import json, sys
+run = next(run for run in json.load(sys.stdin) if run["bundle"].startswith(sys.argv[1] + "@"))
+print(run["state"], run["outcome"], run["exitCode"])' "$1"
 }
 # The guest's QEMU; an executor that probes its host has others started for a moment.
 qemu() {
-  local pid
-  for pid in $(pgrep -x qemu-system-x86); do grep -qs agentplane.probe "/proc/$pid/cmdline" || echo "$pid"; done
+  local pid words
+  for pid in $(pgrep -x qemu-system-x86); do
+    words=$(tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline") || continue
+    [[ -z $words || $words == *agentplane.probe* ]] || echo "$pid"
+  done
 }
 
 say "a unit without its credentials does not start, and says what is missing"
@@ -69,6 +80,13 @@ journalctl -u agentplane-database --no-pager | tail -n 3 | grep -q 'migrated: no
 
 say "a bundle runs through, its guest as nobody in particular"
 run_noop
+
+say "a sandboxed process runs through, in a unit of its own"
+# shellcheck disable=SC2016
+make_bundle boxed lima-process dev 'grep -q "^CapEff:.0*$" /proc/self/status && [ ! -e /etc/agentplane ]'
+ap run /root/bundles/noop --wait >/root/boxed.log 2>&1 || wrong "the process failed: $(cat /root/boxed.log)"
+journalctl -u 'agentplane-process@*' --no-pager | grep -q 'agentplane-process@.*Deactivated successfully' ||
+  wrong "it did not run in its unit"
 
 say "evidence of the run verifies"
 name=$(ap get runs -o json | python3 -c 'import json, sys; print(json.load(sys.stdin)[0]["name"])')
@@ -105,7 +123,7 @@ systemctl daemon-reload
 systemctl restart "${units[@]}"
 
 say "a guest outlives its executor: restarted, then killed, and adopted each time"
-long_bundle 8
+make_bundle patient microvm staging 'sleep 8; echo patient'
 ap run /root/bundles/noop --wait >/root/patient.log 2>&1 &
 waiting=$!
 guest_runs() { [ -n "$(qemu)" ]; }
@@ -126,11 +144,17 @@ until_true "the executor does not come back" serves_anew agentplane-executor "$p
 [ "$(qemu)" = "$guest" ] || wrong "the guest did not survive the killing of its executor"
 wait "$waiting" || wrong "the adopted run failed: $(cat /root/patient.log)"
 tail -n 2 /root/patient.log
-ap get runs -o json | python3 -c '
-import json, sys
-run = next(run for run in json.load(sys.stdin) if run["bundle"].startswith("patient@"))
-assert (run["state"], run["exitCode"]) == ("succeeded", 0), run'
+[ "$(ending_of patient)" = "succeeded exited 0" ] || wrong "patient: $(ending_of patient)"
 grep -q 'epoch 1' /root/patient.log && ! grep -q 'epoch 2' /root/patient.log || wrong "it was placed more than once"
+
+if grep -qw memory /sys/fs/cgroup/cgroup.controllers 2>/dev/null; then
+  say "limits bite: a memory hog is killed, and told as such"
+  make_bundle hog lima-process dev 'exec tail /dev/zero'
+  ap run /root/bundles/noop --wait >/root/hog.log 2>&1 && wrong "a hog succeeded"
+  [ "$(ending_of hog)" = "failed oom-killed -1" ] || wrong "hog: $(ending_of hog)"
+else
+  say "limits: not here, this host's control groups do not let a unit's user set any"
+fi
 
 say "stopped, nothing is left of guests"
 until_true "a guest's unit is left" bash -c '! systemctl list-units --no-legend "agentplane-guest@*" "agentplane-process@*" | grep -q .'
