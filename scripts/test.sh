@@ -11,6 +11,8 @@ step "import contracts"
 lint-imports
 step "docs/errors.md"
 python scripts/error_codes.py --check
+step "generated schemas"
+python scripts/schemas.py --check
 step "docs/options.md"
 python scripts/option_docs.py --check
 step "shell scripts"

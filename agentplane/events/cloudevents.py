@@ -120,6 +120,18 @@ def decode_stored(body: bytes) -> StoredEvent:
     )
 
 
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) of an event in this form; `sequence` and what follows it only when it is stored."""
+    (root,), definitions = msgspec.json.schema_components([_Attributes], ref_template="#/$defs/{name}")
+    schema = definitions[root["$ref"].rpartition("/")[2]]
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **schema,
+        "title": "Event",
+        "description": "An event as CloudEvents 1.0 in structured JSON mode.",
+    }
+
+
 def _attributes(body: bytes) -> _Attributes:
     if len(body) > MAX_BYTES:
         raise Refused(f"{len(body)} bytes; at most {MAX_BYTES} are read", code="cloudevent.too-large")
