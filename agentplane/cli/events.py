@@ -5,6 +5,8 @@ from typing import Any
 import click
 
 from agentplane.cli import events_print, render
+from agentplane.cli.events_append import append
+from agentplane.cli.events_catalogue import schema, types
 from agentplane.cli.events_import import import_events
 from agentplane.cli.events_options import filter_options, filters, window_options
 from agentplane.cli.events_tail import export, tail
@@ -85,5 +87,5 @@ def stats(ctx: click.Context, /, by: str, limit: int, output: str, **given: Any)
     return 0
 
 
-for command in (tail, export, import_events, why, replay):
+for command in (tail, export, append, import_events, types, schema, why, replay):
     events.add_command(command)

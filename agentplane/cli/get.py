@@ -9,6 +9,7 @@ import click
 from agentplane.cli import context as contexts
 from agentplane.cli import render
 from agentplane.cli.places import at_option, place
+from agentplane.cli.views import describe_view, find_view, show_view, stale_option, where_option
 from agentplane.errors import NotFound
 
 if TYPE_CHECKING:
@@ -45,12 +46,22 @@ def builtins(value: object) -> Any:  # noqa: ANN401 - JSON
 @click.option("--watch", is_flag=True, help="Print again whenever something changed.")
 @click.option("--limit", default=50, show_default=True, help="How many runs, newest first.")
 @at_option
+@where_option
+@stale_option
 @render.output_option
 @click.pass_context
 def get(  # noqa: PLR0917 - one parameter per option
-    ctx: click.Context, kind: str, name: str | None, watch: bool, limit: int, at: str | None, output: str
+    ctx: click.Context,
+    /,
+    kind: str,
+    name: str | None,
+    watch: bool,
+    limit: int,
+    at: str | None,
+    output: str,
+    **_: object,
 ) -> int:
-    """List runs, executors or resources of any KIND (see `agentplane kinds`), or show one.
+    """List runs, executors, read models or resources of any KIND (see `agentplane kinds`), or show one.
 
     A run's name may be any unambiguous beginning.
     """
@@ -69,6 +80,8 @@ def _shower(kind: str) -> "Callable[[click.Context, str | None, int, Place | Non
     known = {"run": _runs, "runs": _runs, "executor": _executors, "executors": _executors}
     if kind in known:
         return known[kind]
+    if (view := find_view(kind)) is not None:
+        return lambda ctx, name, limit, then, output: show_view(ctx, view, name, limit, then, output)
 
     def show(ctx: click.Context, name: str | None, limit: int, then: "Place | None", output: str) -> None:
         from agentplane.cli.resources import show_kind
@@ -146,11 +159,15 @@ def _executors(ctx: click.Context, name: str | None, _: int, at: "Place | None",
 @click.argument("kind")
 @click.argument("name")
 @at_option
+@stale_option
 @render.output_option
 @click.pass_context
-def describe(ctx: click.Context, kind: str, name: str, at: str | None, output: str) -> int:
+def describe(ctx: click.Context, /, kind: str, name: str, at: str | None, output: str, **_: object) -> int:
     """Everything about one run (timeline, artifacts, evidence) or one resource (spec, status, controllers)."""
     then = place(at)
+    if (model := find_view(kind)) is not None:
+        describe_view(ctx, model, name, then, output)
+        return 0
     if kind not in {"run", "runs"}:
         from agentplane.cli.resources import describe_kind
 

@@ -6,6 +6,8 @@ import click
 
 from agentplane.cli import render
 from agentplane.cli.get import ask, builtins
+from agentplane.cli.places import at_option, place
+from agentplane.errors import NotFound
 
 if TYPE_CHECKING:
     from agentplane.projections.status import Poison
@@ -49,3 +51,24 @@ def rebuild(ctx: click.Context, name: str | None, output: str) -> int:
     headers = ["projection", "position", "rows", "before and after", "sha256"]
     render.emit(builtins(answer), output, lambda: render.table(headers, rows, empty="none"))
     return 0 if all(each.equal for each in answer) else 1
+
+
+@projections.command()
+@click.argument("name")
+@click.option("--limit", default=50, show_default=True)
+@at_option
+@render.output_option
+@click.pass_context
+def rows(ctx: click.Context, name: str, limit: int, at: str | None, output: str) -> int:
+    """Show the rows of a domain's own projection as they are; `get` shows those that have a view of their own."""
+    from agentplane.cli.views import show_view
+    from agentplane.domains.discovery import installed
+    from agentplane.domains.views import View
+    from agentplane.queries.views import PROJECTION
+
+    known = installed().registry.projections
+    if name not in known:
+        raise NotFound(f"no domain's projection is named {name[:63]!r}", code="view.unknown", hint=", ".join(known))
+    plain = View(plural=PROJECTION + name, singular="row", projection=known[name], columns=())
+    show_view(ctx, plain, None, limit, place(at), output)
+    return 0

@@ -12,15 +12,15 @@ from agentplane.errors import NotFound
 @click.argument("kind_path", metavar="KIND[.PATH]")
 @render.output_option
 def schema(kind_path: str, output: str) -> int:
-    """Document KIND, or the field at PATH in it; `-o json` prints the JSON Schema, for editors.
+    """Document KIND (or a type of event), or the field at PATH in it; `-o json` prints the JSON Schema, for editors.
 
     \b
     agentplane schema Organization
     agentplane schema Organization.owner.email
     agentplane schema RunArtifact -o json
+    agentplane schema work_order.created
     """  # noqa: D301 - \b is click's
-    word, *path = kind_path.split(".")
-    document = _document(word)
+    document, word, path = _found(kind_path)
     if output != "table" and not path:
         render.emit(document, output, lambda: None)
         return 0
@@ -44,6 +44,19 @@ def schema(kind_path: str, output: str) -> int:
 
     render.emit(to_builtins(explained), output, people)
     return 0
+
+
+def _found(kind_path: str) -> tuple[dict[str, Any], str, list[str]]:
+    """The schema of a kind, or of the data of a type of event, whose name has dots itself."""
+    from agentplane.domains.discovery import installed
+    from agentplane.domains.facts import find, json_schema
+
+    facts = installed().registry.facts
+    words = kind_path.split(".")
+    known = ".".join(words[:2])
+    if words[0] in {each.family for each in facts.values()} and (fact := find(facts, known)) is not None:
+        return json_schema(fact), known, words[2:]
+    return _document(words[0]), words[0], words[1:]
 
 
 def _document(word: str) -> dict[str, Any]:

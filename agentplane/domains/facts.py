@@ -85,8 +85,8 @@ def json_schema(type_: FactType) -> dict[str, Any]:
     own = definitions.pop(root["$ref"].rpartition("/")[2])
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": type_.name,
         **own,
+        "title": type_.name,
         "description": type_.description,
         **({"$defs": definitions} if definitions else {}),
     }
