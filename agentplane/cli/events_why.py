@@ -89,6 +89,7 @@ def _json(graph: "Causes") -> str:
 @click.pass_context
 def replay(ctx: click.Context, resource: str, until: str | None, output: str) -> int:
     """Fold one resource again event by event, and show what each event changed."""
+    from agentplane.domains.discovery import installed
     from agentplane.history.folding import steps
     from agentplane.projections.engine import PROJECTIONS
     from agentplane.queries.protocol import EventsList
@@ -96,13 +97,15 @@ def replay(ctx: click.Context, resource: str, until: str | None, output: str) ->
     kind, slash, name = resource.partition("/")
     if not (kind and slash and name):
         raise Refused(f"{resource!r} is not KIND/NAME", code="events.resource", hint="Run/my-run-0123456789ab")
-    kind = kind[:1].upper() + kind[1:]
+    registry = installed().registry
+    known = next((each for each in registry if kind.lower() in {each.name.lower(), each.plural}), None)
+    kind = known.name if known else kind[:1].upper() + kind[1:]
     wish = EventsList(kind=kind, name=name, until=place(until), limit=1000)
 
     async def asked(client: "QueryClient") -> "list[StoredEvent]":
         return [stored async for stored in client.all_events(wish)]
 
-    found = list(steps(PROJECTIONS, ask(ctx, asked)))
+    found = list(steps({**PROJECTIONS, **registry.projections}, ask(ctx, asked)))
     if not found:
         raise NotFound(f"no {kind} {name!r}", code="events.resource", hint="`agentplane events stats --by kind`")
     render.emit([_step(each) for each in found], output, lambda: _tell(found))

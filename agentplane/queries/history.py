@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
+from agentplane.domains.work.aliases import event_uuid
 from agentplane.errors import NotFound, Refused
 from agentplane.events.cloudevents import encode
 from agentplane.events.model import StoredEvent
@@ -127,6 +128,8 @@ class HistoryAnswers:
         given = question(data, wire.EventGet).event
         which = _which(given)
         found = None if which is None else await self._log.event(tenant, which)
+        if found is None and not isinstance(which, int):  # an id as its source had it
+            found = await self._log.event(tenant, event_uuid(tenant, given))
         if found is None:
             raise NotFound(f"no event {given[:80]!r}", code="event.unknown", hint="`agentplane events list` lists them")
         return msgspec.Raw(encode(found))
