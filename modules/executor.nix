@@ -49,5 +49,9 @@ in
       wants = lib.optional (builtins.elem "process" (config.services.agentplane.executor.settings.backends or [ "process" ]))
         "agentplane-process.socket";
     };
+    # what is there before a run asks for it
+    systemd.timers.agentplane-prefetch = lib.mkIf ((config.services.agentplane.executor.settings.bundles.prefetch or [ ]) != [ ]) {
+      wantedBy = [ "timers.target" ];
+    };
   };
 }

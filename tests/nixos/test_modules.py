@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from agentplane.backup.settings import BackupSettings
 from agentplane.bus.tls import Tls
 from agentplane.cli.context import load_context
 from agentplane.daemon.config import Settings, check_settings
@@ -217,6 +218,32 @@ def test_the_sample_bus_is_what_nats_server_takes(evaluate: Evaluate, tmp_path: 
     (tmp_path / "nats.json").write_bytes(done.stdout)
     subprocess.run([binary(), "-t", "-c", str(tmp_path / "nats.json")], check=True, capture_output=True)
     assert len(json.loads(done.stdout)["authorization"]["users"]) == 6
+
+
+def test_backups_are_of_what_only_the_host_has(evaluate: Evaluate) -> None:
+    answer = evaluate(control("backup = { enable = true; settings.keep = 30; };"))
+    assert answer["timers"] == ["agentplane-backup-control"]
+    settings = check_settings(answer["backups"]["control"], BackupSettings, origin="backup")
+    assert (settings.keep, settings.executor) == (30, None)
+    answer = evaluate(executor("backup.enable = true;"))
+    assert answer["timers"] == ["agentplane-backup-executor"]
+    settings = check_settings(answer["backups"]["executor"], BackupSettings, origin="backup")
+    assert settings.executor is not None
+    assert settings.executor.name == "exec-a"
+    (message,) = evaluate("{ services.agentplane.backup.enable = true; }")["refused"]
+    assert "nothing to back up" in message
+
+
+def test_guests_are_prefetched_where_some_are_named(evaluate: Evaluate) -> None:
+    path = f"/nix/store/{'0' * 32}-guest"
+    named = f"""executor.settings.bundles = {{
+      caches = [ "https://cache.example" ];
+      trusted_public_keys = [ "cache.example-1:6NCHdD59X431o0gWypbMrAURkbJ16ZPMQFGspcDShjY=" ];
+      prefetch = [ {{ path = "{path}"; nar_hash = "sha256:{"0" * 52}"; }} ]; }};"""
+    answer = evaluate(executor(named))
+    assert answer["timers"] == ["agentplane-prefetch"]
+    check_settings(answer["settings"]["executor"], ExecutorSettings, origin="prefetch")
+    assert evaluate(executor())["timers"] == []
 
 
 def test_the_command_line_s_context_is_one_that_it_reads(evaluate: Evaluate, tmp_path: Path) -> None:
