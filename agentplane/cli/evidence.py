@@ -1,6 +1,7 @@
 """`agentplane evidence show|export|verify`: what was signed about a run, for people, for keeps, for strangers."""
 
 import os
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,9 +10,11 @@ import click
 from agentplane.cli import context as contexts
 from agentplane.cli import render
 from agentplane.cli.get import ask, builtins
-from agentplane.errors import AgentplaneError, NotFound, Refused
+from agentplane.errors import AgentplaneError, Refused
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from agentplane.events.model import Event
     from agentplane.evidence.export_file import Subject
     from agentplane.evidence.keys import TrustedKeys
@@ -37,7 +40,7 @@ def evidence() -> None:
 @click.pass_context
 def show(ctx: click.Context, run: str, keys: Path | None, output: str) -> int:
     """List every statement about RUN, who signed it and whether the signature is good; exit status 7 if one is not."""
-    trusted = _trusted(ctx, keys)
+    trusted = trusted_keys(ctx, keys)
     rows: tuple[EvidenceRow, ...] = ask(ctx, lambda client: _evidence(client, run))[1]
     signed = [(row, _signature(row, trusted)) for row in rows]
     answer = [{**builtins(row), "signature": signature} for row, signature in signed]
@@ -56,7 +59,7 @@ def show(ctx: click.Context, run: str, keys: Path | None, output: str) -> int:
 @click.option(
     "--artifacts",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="Where RUN's artifact files are, when they are not where the executor left them.",
+    help="Where RUN's artifact files are [default: where the executor left them, else fetched from it].",
 )
 @click.option("--keys", type=_Keys, help=_KEYS_HELP)
 @render.output_option
@@ -68,11 +71,12 @@ def export(  # noqa: PLR0917 - one parameter per option
     from agentplane.evidence.export import select_attempt
     from agentplane.evidence.export_file import open_within, write_export
 
-    trusted = _trusted(ctx, keys)
+    trusted = trusted_keys(ctx, keys)
     view, rows, subject = ask(ctx, lambda client: _all_of(client, run))
-    records = select_attempt([_opened(row, trusted) for row in rows if not row.fenced])
-    directory = _artifacts_of(view, artifacts)
-    files = write_export(target, records, subject, trusted, open_within(directory))
+    records = select_attempt([opened(row, trusted) for row in rows if not row.fenced])
+    with tempfile.TemporaryDirectory(prefix="agentplane-export-") as away:
+        directory = artifacts_here(view, artifacts) or _fetched(ctx, view.name, records, Path(away))
+        files = write_export(target, records, subject, trusted, open_within(directory))
     answer = {"run": view.name, "directory": str(target), "files": files, "statements": len(records)}
     render.emit(answer, output, lambda: click.echo(str(target)))
     render.say(f"{len(records)} statements, {files} files; verify them: agentplane evidence verify {target}")
@@ -90,7 +94,7 @@ def verify(ctx: click.Context, path: Path, keys: Path | None, output: str) -> in
     from agentplane.evidence.export_file import read_export
     from agentplane.evidence.verify import verify_export
 
-    trusted = _trusted(ctx, keys)
+    trusted = trusted_keys(ctx, keys)
     report = verify_export(read_export(path), trusted, SystemClock().now())
     answer = {"verified": report.verified, "verdict": report.verdict, **builtins(report)}
     render.emit(answer, output, lambda: _steps(report))
@@ -98,18 +102,22 @@ def verify(ctx: click.Context, path: Path, keys: Path | None, output: str) -> in
     return 0 if report.verified else 1
 
 
-def _artifacts_of(view: "RunView", given: Path | None) -> Path:
+def artifacts_here(view: "RunView", given: Path | None) -> Path | None:
+    """Where a run's files are on this machine; None: with its executor only."""
     directory = given or Path(view.out_dir or "/nonexistent")
-    if view.artifacts and not os.access(directory, os.R_OK | os.X_OK):
-        raise NotFound(
-            f"the files of {view.name} are not here, or not for you: {directory} on {view.executor}",
-            code="evidence.artifacts.away",
-            hint="copy that directory from the executor's host and name the copy with --artifacts",
-        )
+    return directory if given or os.access(directory, os.R_OK | os.X_OK) else None
+
+
+def _fetched(ctx: click.Context, run: str, records: "Sequence[Record]", directory: Path) -> Path:
+    from agentplane.cli.artifacts import fetch_files, guest_files
+
+    if files := guest_files(records):
+        fetch_files(ctx, run, records, files, directory)
     return directory
 
 
-def _trusted(ctx: click.Context, keys: Path | None) -> "TrustedKeys":
+def trusted_keys(ctx: click.Context, keys: Path | None) -> "TrustedKeys":
+    """The public keys in a directory, else those of this agentplane. Raises Refused, code `evidence.key.missing`."""
     from agentplane.evidence.edge import load_trusted_keys
 
     if keys is not None:
@@ -152,7 +160,8 @@ def _subject(event: "Event", *, created: bool) -> "Subject":
     return Subject(bundle=fact.bundle, pinned=pinned_of(fact))
 
 
-def _opened(row: "EvidenceRow", trusted: "TrustedKeys") -> "Record":
+def opened(row: "EvidenceRow", trusted: "TrustedKeys") -> "Record":
+    """The record in a row, its signature verified. Raises Tampered."""
     from agentplane.evidence.dsse import envelope_bytes
     from agentplane.evidence.record import open_record
 
@@ -161,7 +170,7 @@ def _opened(row: "EvidenceRow", trusted: "TrustedKeys") -> "Record":
 
 def _signature(row: "EvidenceRow", trusted: "TrustedKeys") -> str:
     try:
-        _opened(row, trusted)
+        opened(row, trusted)
     except AgentplaneError as error:
         return error.code
     return "good"

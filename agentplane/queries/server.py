@@ -21,6 +21,7 @@ from agentplane.projections.executors import ExecutorView
 from agentplane.projections.run_view import RunSummary, RunView
 from agentplane.projections.status import Rebuilt, Status
 from agentplane.queries import protocol as wire
+from agentplane.queries.artifacts import ARTIFACT_PIECE, ArtifactAnswers
 from agentplane.queries.history import EventLog, HistoryAnswers
 from agentplane.queries.imports import EVENTS_KNOWN, ImportAnswers
 from agentplane.queries.paging import bounded, page_limit, question
@@ -83,6 +84,10 @@ class QueryBus(Protocol):
         """The first stored message after a sequence."""
         ...
 
+    async def request(self, subject: str, data: bytes, *, timeout_s: float) -> bytes:
+        """Ask an executor and wait."""
+        ...
+
 
 class Progress:
     """Where the projector says that the read models moved, and answers that must be fresh wait."""
@@ -130,6 +135,7 @@ class QueryServer:
             wire.RUNS_LIST: self._runs_list,
             wire.RUN_GET: self._run_get,
             wire.RUN_LOGS: self._run_logs,
+            ARTIFACT_PIECE: ArtifactAnswers(bus, self._run).piece,
             wire.EXECUTORS_LIST: self._executors_list,
             wire.EVENTS_LIST: history.events_list,
             wire.EVENTS_GET: history.events_get,

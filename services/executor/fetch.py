@@ -1,43 +1,19 @@
 """Artifact pieces by request: only files that a run's own list names, only from its artifact directory.
 
-Request and answer are JSON: `Piece request {tenant, run, epoch, path, offset, limit}` → `Piece`, or `{"error": …}` in
-the form of `AgentplaneError.to_json`. The requester is a service of the control plane that has checked the tenant;
-the tenant in the request must be the run's all the same.
+Request and answer are those of `agentplane.runs.pieces`. The requester is a service of the control plane that has
+checked the tenant; the tenant in the request must be the run's all the same.
 """
 
 import os
 from pathlib import Path
-from typing import Final
 
 import msgspec
 
 from agentplane.errors import AgentplaneError, NotFound, Refused
-from agentplane.runs.model import Wire
+from agentplane.runs.pieces import CONSOLE, MAX_PIECE_BYTES, Piece, PieceRequest
 from services.executor.durable import disk_errors
 from services.executor.runstate import RunKey, Stage
 from services.executor.statedir import AttemptDirectory, StateDirectory
-
-MAX_PIECE_BYTES: Final = 512 * 1024  # in base64 well below a NATS server's default max_payload
-CONSOLE: Final = "@console"  # the kept console output; no artifact can have this name
-
-
-class PieceRequest(Wire, frozen=True, kw_only=True):
-    """Which bytes of which file."""
-
-    tenant: str
-    run: str
-    epoch: int
-    path: str  # as in the run's artifacts, or `@console`
-    offset: int = 0
-    limit: int = MAX_PIECE_BYTES
-
-
-class Piece(Wire, frozen=True, kw_only=True):
-    """A piece of a file; the file ends where offset + len(data) is sizeBytes."""
-
-    size_bytes: int
-    offset: int
-    data: bytes  # base64 on the wire
 
 
 class Responder:

@@ -97,7 +97,7 @@ async def test_an_assignment_becomes_committed_evidence_and_a_fetched_artifact(w
         ({"tenant": "rival"}, "artifact.unknown-run"),
         ({"run": ".."}, "run.name"),
         ({"offset": -1}, "artifact.range"),
-        ({"surprise": 1}, "artifact.request"),
+        ({"epoch": "one"}, "artifact.request"),
     ],
 )
 async def test_what_is_no_artifact_of_that_run_is_not_handed_out(

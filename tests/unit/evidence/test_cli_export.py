@@ -8,9 +8,9 @@ import pytest
 from msgspec.structs import replace
 
 from agentplane.bus.memory import MemoryBus
-from agentplane.cli.evidence import _all_of, _artifacts_of, _opened, _signature
+from agentplane.cli.evidence import _all_of, _signature, artifacts_here, opened
 from agentplane.domains.resource import Resource
-from agentplane.errors import NotFound, Refused
+from agentplane.errors import Refused
 from agentplane.events.codec import data_of
 from agentplane.events.model import Event, Phase, StoredEvent, StreamId
 from agentplane.evidence.dsse import envelope_value
@@ -136,8 +136,9 @@ async def test_an_export_made_from_the_query_service_verifies(tmp_path: Path) ->
         (tmp_path / "out" / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "out" / path).write_bytes(data)
     view, rows, subject = await _all_of(await client_of(told(story)), "hello")
-    records = select_attempt([_opened(each, story.keys()) for each in rows])
-    directory = _artifacts_of(view, tmp_path / "out")
+    records = select_attempt([opened(each, story.keys()) for each in rows])
+    directory = artifacts_here(view, tmp_path / "out")
+    assert directory is not None
     write_export(tmp_path / "export", records, subject, story.keys(), open_within(directory))
     assert verify_export(read_export(tmp_path / "export"), story.keys(), NOW).verified
 
@@ -156,12 +157,12 @@ async def test_a_log_without_the_bundle_is_said() -> None:
     assert caught.value.code == "evidence.bundle"
 
 
-async def test_artifacts_on_another_host_are_asked_for_by_name() -> None:
-    views = told(Story())
-    with pytest.raises(NotFound, match="exec-1") as caught:
-        _artifacts_of(views.view, None)
-    assert caught.value.hint is not None
-    assert "--artifacts" in caught.value.hint
+def test_artifacts_on_another_host_are_not_taken_for_here(tmp_path: Path) -> None:
+    view = told(Story()).view
+    assert artifacts_here(view, None) is None
+    assert artifacts_here(replace(view, out_dir="/nowhere"), None) is None
+    assert artifacts_here(replace(view, out_dir=str(tmp_path)), None) == tmp_path
+    assert artifacts_here(view, tmp_path) == tmp_path
 
 
 def test_a_row_that_was_changed_in_the_read_model_shows_a_bad_signature() -> None:
