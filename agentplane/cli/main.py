@@ -30,6 +30,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "events": ("agentplane.cli.events:events", "The log of everything that happened."),
     "eval": ("agentplane.cli.eval:evaluate", "How well work went: figures over the log."),
     "evidence": ("agentplane.cli.evidence:evidence", "Show, export and verify the signed evidence of a run."),
+    "controllers": ("agentplane.cli.controllers:controllers", "Who decides, and whether they would today as before."),
+    "deadletters": ("agentplane.cli.deadletters:deadletters", "What controllers could not handle, and another try."),
     "projections": ("agentplane.cli.projections:projections", "Status and rebuild of the read models."),
     "keys": ("agentplane.cli.keys:keys", "Make the keys, passwords and certificate of a fleet of hosts."),
     "context": ("agentplane.cli.where:context", "Show how this command line reaches its control plane."),

@@ -188,6 +188,7 @@ def _record(facts: ExecutorFacts | None, seen: Seen) -> ExecutorRecord:
     lease = ExecutorLeased(tenant="", run="", epoch=0, backend="", resources=held)
     return ExecutorRecord(
         name=seen.name,
+        key_id=_NOBODY,  # it was registered, or it would not have been seen
         facts=None if facts is None else replace(facts, disk_mib=seen.disk_mib),
         leases=(lease,),
         fenced=seen.fenced,

@@ -6,7 +6,8 @@ Events that cannot be read, or whose type is unknown, move their stream's versio
 wrote on a stream is `beyond` this one: it decides nothing more about that stream, and leaves it to the newer one.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from msgspec.structs import replace
 
@@ -113,6 +114,25 @@ class ControlState:
     def all_executors(self) -> tuple[ExecutorRecord, ...]:
         """Everybody that the log speaks of, also names that somebody only asks for, by name."""
         return tuple(self._executors[name] for name in sorted(self._executors))
+
+    @contextmanager
+    def seeing(self, executors_: Iterable[ExecutorRecord]) -> Iterator[None]:
+        """With these executors and no others meanwhile: to take a decision again upon the fleet as it was."""
+        before, self._executors = self._executors, {each.name: each for each in executors_}
+        try:
+            yield
+        finally:
+            self._executors = before
+
+    @contextmanager
+    def as_it_was(self, run: RunRecord) -> Iterator[None]:
+        """With an earlier record of one run meanwhile."""
+        before = self._runs[run.key]
+        self._runs[run.key] = run
+        try:
+            yield
+        finally:
+            self._runs[run.key] = before
 
     def _apply_to_run(self, stored: StoredEvent) -> None:
         key = RunKey(stored.event.stream.tenant, stored.event.stream.name)

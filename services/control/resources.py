@@ -28,6 +28,7 @@ log = get_logger()
 
 CURSOR: Final = "controllers"  # the name of the cursor over the log
 _PAGE: Final = 500
+_PAUSE_S: Final = 0.05  # between looks at what is due, should it stay so
 _RECENT: Final = 50  # events of a stream among which the one that asked for a requeue is looked for first
 
 
@@ -228,7 +229,7 @@ class Reconciler:
     def _until_due(self) -> float:
         due = self._runtime.state.resources.due()
         wait_s = (due[0][0] - self._runtime.now()).total_seconds() if due else self._look_again_s
-        return min(max(wait_s, 0.0), self._look_again_s)
+        return min(max(wait_s, _PAUSE_S), self._look_again_s)
 
 
 def _retried(state: ControlState, task: Task) -> bool:
