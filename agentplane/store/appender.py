@@ -4,6 +4,9 @@ A connection that breaks leaves open whether its batch was committed. The batch 
 looking up its ids under the append lock. If the old transaction still lives and has written, it holds that lock until
 it has ended; if it has not written yet, it will find its sequences taken. So the answer is final: what was stored is
 returned as stored, the rest is stored now; nothing twice, nothing lost.
+
+Callers are answered when what they brought is durable: at once, or (agentplane.store.pace) as soon as the database has
+its next batch to work on.
 """
 
 import asyncio
@@ -13,8 +16,9 @@ from typing import Final
 from agentplane.clock import Clock
 from agentplane.errors import AgentplaneError, Broken, Conflict, Refused, Transient
 from agentplane.events.model import StoredEvent
-from agentplane.store.batch import BatchWriter, Outcome
-from agentplane.store.prepare import Request
+from agentplane.store.batch import BatchWriter, Call, Outcome
+from agentplane.store.pace import Pace
+from agentplane.store.prepare import Unchecked
 
 MAX_BATCH_EVENTS: Final = 1000
 MAX_BATCH_BYTES: Final = 4 * 1024 * 1024
@@ -26,25 +30,29 @@ RETRY_DELAY_S: Final = 0.1
 class _Waiting:
     """A call and the future of its answer."""
 
-    __slots__ = ("events", "future", "request", "size_bytes")
+    __slots__ = ("events", "future", "outcome", "request", "size_bytes")
 
-    def __init__(self, request: Request, future: "asyncio.Future[tuple[StoredEvent, ...]]") -> None:
+    def __init__(self, request: Call, events: int, future: "asyncio.Future[tuple[StoredEvent, ...]]") -> None:
         self.request = request
+        self.events = events
         self.future = future
-        self.events = self.size_bytes = 0
-        for events in request.prepared:
-            self.events += len(events)
-            for prepared in events:
-                self.size_bytes += len(prepared.data)
+        self.outcome: Outcome = ()
+        self.size_bytes = 0
+        if isinstance(request, Unchecked):
+            self.size_bytes = MAX_BATCH_BYTES  # a batch of its own
+        else:
+            for prepared in request.prepared:
+                for each in prepared:
+                    self.size_bytes += len(each.data)
 
-    def answer(self, outcome: Outcome) -> None:
+    def answer(self) -> None:
         """Tell the caller, who may have gone."""
         if self.future.done():
             return
-        if isinstance(outcome, AgentplaneError):
-            self.future.set_exception(outcome)
+        if isinstance(self.outcome, AgentplaneError):
+            self.future.set_exception(self.outcome)
         else:
-            self.future.set_result(outcome)
+            self.future.set_result(self.outcome)
 
 
 class Appender:
@@ -56,23 +64,61 @@ class Appender:
         self._patience_s = patience_s
         self._waiting: deque[_Waiting] = deque()
         self._waiting_events = 0
+        self._settled: list[_Waiting] = []  # their outcome is known, their callers are not told yet
+        self._pace = Pace()
+        self._alone: _Waiting | None = None  # the call that took the short way and has no outcome yet
+        self._last_calls = 0  # of the batch before
+        self._careful = False  # with the next batch
+        self._resting = False  # the writer's loop waits for something to do
         self._wake = asyncio.Event()
         self._closing = False
         self._task: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
-    async def append(self, request: Request) -> tuple[StoredEvent, ...]:
-        """Store one call's events. Raises Conflict, Refused, Denied, Transient, Broken as the port says."""
+    async def append(self, request: Call, events: int) -> tuple[StoredEvent, ...]:
+        """Store one call of so many events. Raises Conflict, Refused, Denied, Transient, Broken as the port says."""
         if self._closing:
             raise Transient("the store is closing", code="store.closed")
         if self._waiting_events >= MAX_WAITING_EVENTS:
             raise Transient(f"{self._waiting_events} events already wait to be stored", code="store.overloaded")
-        waiting = _Waiting(request, asyncio.get_running_loop().create_future())
-        self._waiting.append(waiting)
-        self._waiting_events += waiting.events
-        if self._task is None:
+        if self._task is None or self._loop is None:
+            self._loop = asyncio.get_running_loop()
             self._task = asyncio.create_task(self._run(), name="store-appender")
-        self._wake.set()
+        waiting = _Waiting(request, events, self._loop.create_future())
+        if not self._dispatch(waiting):
+            self._waiting.append(waiting)
+            self._waiting_events += events
+            if self._alone is None:
+                self._wake.set()
         return await waiting.future
+
+    def _dispatch(self, waiting: _Waiting) -> bool:
+        """Take the short way, when nobody else is there."""
+        if not self._resting or self._alone is not None or self._waiting or self._last_calls > 1:
+            return False
+        self._alone = waiting
+        if waiting.events == 1 and self._writer.dispatch(waiting.request, self._arrived):
+            return True
+        self._alone = None
+        return False
+
+    def _arrived(self, outcome: Outcome | None) -> None:
+        """What became of the call that went alone."""
+        waiting, self._alone = self._alone, None
+        if waiting is None:
+            return
+        if outcome is None:
+            self._careful = True
+            self._waiting.appendleft(waiting)
+            self._waiting_events += waiting.events
+            self._wake.set()
+            return
+        waiting.outcome = outcome
+        if self._waiting or self._closing:
+            self._settled.append(waiting)
+            self._wake.set()
+        else:
+            waiting.answer()
 
     async def close(self) -> None:
         """Store what waits, then disconnect."""
@@ -83,27 +129,48 @@ class Appender:
         await self._writer.close()
 
     async def _run(self) -> None:
-        while self._waiting or not self._closing:
-            if not self._waiting:
-                await self._wake.wait()
-                self._wake.clear()
+        while self._waiting or self._settled or self._alone or not self._closing:
+            if not (self._waiting and self._pace.overlaps):
+                self._tell()
+                self._resting = True
+                await asyncio.sleep(0)  # callers that were just answered come back with their next call
+                self._resting = False
+            if self._alone or not self._waiting:
+                await self._pause()
                 continue
-            await asyncio.sleep(0)  # callers that were just answered come back with their next call: one batch, not two
             batch = self._take()
+            self._last_calls = len(batch)
             try:
                 await self._commit(batch)
             except Exception as exc:  # noqa: BLE001 - the writer's loop: callers hear of a defect, the loop lives on
                 error = Broken(f"the appender failed: {type(exc).__name__}: {exc}", code="store.broken")
                 error.__cause__ = exc
-                self._answer_all(batch, error)
+                self._settle_all(batch, error)
             except asyncio.CancelledError:
-                self._answer_all([*batch, *self._waiting], Transient("the store was stopped", code="store.closed"))
+                self._settle_all([*batch, *self._waiting], Transient("the store was stopped", code="store.closed"))
+                self._tell()
                 raise
+            self._pace.committed()
+
+    async def _pause(self) -> None:
+        self._pace.paused()
+        while self._alone or not (self._waiting or self._closing):
+            self._wake.clear()
+            self._resting = True
+            await self._wake.wait()
+            self._resting = False
+
+    def _tell(self) -> None:
+        """Answer the callers of the batch before: they go on while the database has the next one."""
+        settled, self._settled = self._settled, []
+        for waiting in settled:
+            waiting.answer()
 
     def _take(self) -> list[_Waiting]:
         batch: list[_Waiting] = []
         events = size_bytes = 0
-        while self._waiting:
+        calls = self._pace.share(len(self._waiting), len(self._settled))
+        while self._waiting and len(batch) < calls:
             first = self._waiting[0]
             full = events + first.events > MAX_BATCH_EVENTS or size_bytes + first.size_bytes > MAX_BATCH_BYTES
             if batch and full:
@@ -118,7 +185,7 @@ class Appender:
         """Commit a batch, however often the connection breaks, until patience ends."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._patience_s
-        careful = False
+        careful, self._careful = self._careful, False
         while True:
             try:
                 outcomes = await self._attempt(batch, careful=careful)
@@ -135,13 +202,16 @@ class Appender:
                 return await self._isolate(batch, exc)
             else:
                 for waiting, outcome in zip(batch, outcomes, strict=True):
-                    waiting.answer(outcome)
+                    waiting.outcome = outcome
+                self._tell()  # the ones before, if nobody has yet
+                self._settled = batch
                 return None
 
     async def _attempt(self, batch: list[_Waiting], *, careful: bool) -> list[Outcome]:
         try:
             async with asyncio.timeout(BATCH_TIMEOUT_S):
-                return await self._writer.write([waiting.request for waiting in batch], careful=careful)
+                requests = [waiting.request for waiting in batch]
+                return await self._writer.write(requests, careful=careful, sent=self._tell)
         except TimeoutError as exc:
             message = f"PostgreSQL gave no answer within {BATCH_TIMEOUT_S:.0f} s"
             raise Transient(message, code="store.unavailable") from exc
@@ -149,7 +219,7 @@ class Appender:
     async def _isolate(self, batch: list[_Waiting], error: AgentplaneError) -> None:
         """An error of the whole batch: halves find the call that caused it, and only that one hears of it."""
         if len(batch) == 1 or not isinstance(error, Refused | Conflict):
-            return self._answer_all(batch, error)
+            return self._settle_all(batch, error)
         middle = len(batch) // 2
         await self._commit(batch[:middle])
         return await self._commit(batch[middle:])
@@ -165,8 +235,9 @@ class Appender:
         behind = list(self._waiting)
         self._waiting.clear()
         self._waiting_events = 0
-        self._answer_all([*batch, *behind], error)
+        self._settle_all([*batch, *behind], error)
 
-    def _answer_all(self, batch: list[_Waiting], error: AgentplaneError) -> None:
+    def _settle_all(self, batch: list[_Waiting], error: AgentplaneError) -> None:
         for waiting in batch:
-            waiting.answer(error)
+            waiting.outcome = error
+        self._settled += batch

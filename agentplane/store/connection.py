@@ -65,6 +65,8 @@ def translate(error: psycopg.Error) -> AgentplaneError:  # noqa: PLR0911 - one l
         case errors.LockNotAvailable():
             hint = "who holds it: SELECT pid, query FROM pg_stat_activity WHERE state <> 'idle'; nothing was changed"
             return Transient(words, code="store.locked", hint=hint)
+        case errors.InvalidSqlStatementName():
+            return Transient(words, code="store.unavailable", hint="prepared statements need sessions of their own")
         case errors.RestrictViolation():
             return Refused(words, code="store.append-only")
         case errors.UniqueViolation() | errors.SerializationFailure() | errors.DeadlockDetected():
@@ -102,6 +104,11 @@ class Link:
         if self._connection is None or self._connection.closed:
             self._connection = await connect(self._conninfo)
         return self._connection
+
+    @property
+    def idle(self) -> AsyncConnection[Row] | None:
+        """The connection if it is open."""
+        return None if self._connection is None or self._connection.closed else self._connection
 
     async def drop(self) -> None:
         """Forget the connection; whatever it was doing is rolled back by the server."""

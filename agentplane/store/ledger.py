@@ -21,6 +21,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     stored: StoredEvent
     data: bytes
     digest: bytes
+    tail: bytes = b""  # as in Prepared
 
 
 class Ledger:
@@ -52,6 +53,40 @@ class Ledger:
             raise
         return tuple(placed)
 
+    def expect(self, append: Append, repeated: int = 0) -> None:
+        """Hold an append against its stream's version; what an interrupted call stored already counts as expected.
+
+        Raises:
+            Conflict: `store.version`.
+        """
+        version = self.versions[append.stream]
+        if append.expected_version is not None and append.expected_version + repeated != version:
+            raise Conflict(
+                f"stream {append.stream} is at version {version}, expected {append.expected_version}",
+                code="store.version",
+                hint="read the stream again and decide again",
+            )
+
+    def enter(self, stream: StreamId, prepared: Prepared) -> StoredEvent:
+        """The event at the end of the log, or where it is already: before, or earlier in the same call.
+
+        Raises:
+            Conflict: `store.duplicate-id`.
+        """
+        version = self.versions[stream] + 1
+        stored = StoredEvent(
+            event=prepared.event, sequence=self.head + 1, stream_version=version, recorded_at=self._recorded_at
+        )
+        entry = Entry(stored, prepared.data, prepared.digest, prepared.tail)
+        first = self._known.setdefault(prepared.event.id, entry)
+        if first is not entry:
+            _check_same(prepared, first)
+            return first.stored
+        self.head += 1
+        self.versions[stream] = version
+        self.entries.append(entry)
+        return stored
+
     def _undo(self, mark: int) -> None:
         for entry in reversed(self.entries[mark:]):
             stored = entry.stored
@@ -68,34 +103,8 @@ class Ledger:
                 _check_same(prepared, entry)
                 repeated += 1
         if repeated == 0 or repeated < len(events):
-            self._check_version(append, repeated)
-        placed.extend(self._enter(append.stream, prepared) for prepared in events)
-
-    def _check_version(self, append: Append, repeated: int) -> None:
-        """What an interrupted call stored already counts as expected."""
-        version = self.versions[append.stream]
-        if append.expected_version is not None and append.expected_version + repeated != version:
-            raise Conflict(
-                f"stream {append.stream} is at version {version}, expected {append.expected_version}",
-                code="store.version",
-                hint="read the stream again and decide again",
-            )
-
-    def _enter(self, stream: StreamId, prepared: Prepared) -> StoredEvent:
-        """The event at the end of the log, or where it is already: before, or earlier in the same call."""
-        version = self.versions[stream] + 1
-        stored = StoredEvent(
-            event=prepared.event, sequence=self.head + 1, stream_version=version, recorded_at=self._recorded_at
-        )
-        entry = Entry(stored, prepared.data, prepared.digest)
-        first = self._known.setdefault(prepared.event.id, entry)
-        if first is not entry:
-            _check_same(prepared, first)
-            return first.stored
-        self.head += 1
-        self.versions[stream] = version
-        self.entries.append(entry)
-        return stored
+            self.expect(append, repeated)
+        placed.extend([self.enter(append.stream, prepared) for prepared in events])
 
 
 def _check_same(prepared: Prepared, entry: Entry) -> None:

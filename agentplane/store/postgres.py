@@ -1,14 +1,17 @@
 """The event store on PostgreSQL: one writer and one reader connection per process, both opened when first needed."""
 
 from collections.abc import AsyncIterator
-from typing import Self
+from typing import Final, Self
 
 from agentplane.clock import Clock, SystemClock
 from agentplane.events.model import Append, StoredEvent, StreamId
 from agentplane.store.appender import Appender
 from agentplane.store.migrate import check_schema
-from agentplane.store.prepare import prepare
+from agentplane.store.prepare import prepare, prepare_later
 from agentplane.store.reader import LogReader
+from agentplane.store.rows import tail
+
+LARGE_EVENTS: Final = 128  # calls of so many are checked while the database takes their first events
 
 
 class PostgresEventStore:
@@ -39,7 +42,9 @@ class PostgresEventStore:
 
     async def append(self, *appends: Append) -> tuple[StoredEvent, ...]:
         """Store all the given events in one transaction, or none; see `agentplane.ports.EventStore.append`."""
-        return await self._appender.append(prepare(appends, self._clock.now()))
+        count = sum([len(each.events) for each in appends])
+        check = prepare if count < LARGE_EVENTS else prepare_later
+        return await self._appender.append(check(appends, self._clock.now(), tail), count)
 
     async def read(self, after: int, limit: int = 1000) -> tuple[StoredEvent, ...]:
         """Events with sequence > after, in order, at most `limit`. Raises Transient."""

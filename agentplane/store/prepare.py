@@ -1,5 +1,6 @@
 """Admission: what an event must be before it may be stored, whatever the store. Pure: `now` is an argument."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Final
@@ -24,6 +25,10 @@ class Prepared(msgspec.Struct, frozen=True, gc=False):
     event: Event
     data: bytes  # canonical JSON
     digest: bytes  # 32 bytes, of the body
+    tail: bytes = b""  # what the store writes after the event's place, if it can say so beforehand
+
+
+Encode = Callable[[Event, bytes, bytes], bytes]
 
 
 class Request(msgspec.Struct, frozen=True, gc=False):
@@ -33,18 +38,42 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     prepared: tuple[tuple[Prepared, ...], ...]  # as appends[i].events
 
 
-def prepare(appends: tuple[Append, ...], now: datetime) -> Request:
-    """Check every event of one call.
+class Unchecked(msgspec.Struct, frozen=True, gc=False):
+    """A large call, to be checked when its turn comes: event by event, while the database takes those before."""
+
+    appends: tuple[Append, ...]
+    latest: datetime
+    encode: Encode | None = None
+
+    def check(self) -> Request:
+        """All of it at once. Raises Refused as `prepare`."""
+        latest, encode = self.latest, self.encode
+        return Request(
+            self.appends,
+            tuple([tuple([_prepared(a.stream, event, latest, encode) for event in a.events]) for a in self.appends]),
+        )
+
+    def check_one(self, stream: StreamId, event: Event) -> Prepared:
+        """One of its events. Raises Refused as `prepare`."""
+        return _prepared(stream, event, self.latest, self.encode)
+
+
+def prepare(appends: tuple[Append, ...], now: datetime, encode: Encode | None = None) -> Request:
+    """Check every event of one call. `encode`: yields the `tail` of what may be stored.
 
     Raises:
         Refused: `store.secret`, `store.too-large`, `store.future`, `store.name`, `store.stream`, `event.data`,
             `event.time`, `subject.token`, `subject.type`.
     """
-    latest = now + MAX_AHEAD
-    return Request(appends, tuple(tuple(_prepared(a.stream, event, latest) for event in a.events) for a in appends))
+    return Unchecked(appends, now + MAX_AHEAD, encode).check()
 
 
-def _prepared(stream: StreamId, event: Event, latest: datetime) -> Prepared:
+def prepare_later(appends: tuple[Append, ...], now: datetime, encode: Encode | None = None) -> Unchecked:
+    """The same call, not checked yet."""
+    return Unchecked(appends, now + MAX_AHEAD, encode)
+
+
+def _prepared(stream: StreamId, event: Event, latest: datetime, encode: Encode | None) -> Prepared:
     _check_envelope(stream, event, latest)
     data = encode_data(event.data)
     if len(data) > MAX_DATA_BYTES:
@@ -52,7 +81,8 @@ def _prepared(stream: StreamId, event: Event, latest: datetime) -> Prepared:
         raise _refusal(event, message, "store.too-large", "store a digest, and the content as an artifact")
     if may_hold_secret(data):
         _check_secrets(event)
-    return Prepared(event, data, body_digest(event, data))
+    digest = body_digest(event, data)
+    return Prepared(event, data, digest, b"" if encode is None else encode(event, data, digest))
 
 
 def _check_envelope(stream: StreamId, event: Event, latest: datetime) -> None:

@@ -38,11 +38,16 @@ KNOWN: Final[LiteralString] = f"SELECT {_EVENT}, digest FROM log.events WHERE id
 # for whoever reads all of it: a backup's restore
 WHOLE_LOG: Final[LiteralString] = f"SELECT {_EVENT}, digest FROM log.events ORDER BY sequence"
 DIGESTS: Final[LiteralString] = "SELECT sequence, type, digest FROM log.events ORDER BY sequence"
-INSERT: Final[LiteralString] = (
-    f"INSERT INTO log.events ({_EVENT}, digest) "
-    "VALUES (%b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b)"
+# what is written, in the order of agentplane.store.rows: first what the place in the log decides
+_WRITTEN: Final[LiteralString] = (
+    "sequence, stream_version, recorded_at, id, tenant, kind, namespace, name, phase, type, type_version, actor, time, "
+    "correlation_id, causation_id, data, digest"
 )
-COPY: Final[LiteralString] = f"COPY log.events ({_EVENT}, digest) FROM STDIN (FORMAT binary)"
+INSERT: Final[LiteralString] = (
+    f"INSERT INTO log.events ({_WRITTEN}) "
+    "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)"
+)
+COPY: Final[LiteralString] = f"COPY log.events ({_WRITTEN}) FROM STDIN (FORMAT binary)"
 READ: Final[LiteralString] = f"SELECT {_EVENT} FROM log.events WHERE sequence > %b ORDER BY sequence LIMIT %b"
 READ_STREAM: Final[LiteralString] = (
     f"SELECT {_EVENT} FROM log.events "
@@ -95,13 +100,3 @@ def stored_event(row: tuple[Any, ...]) -> StoredEvent:
 def entry_of(row: tuple[Any, ...]) -> Entry:
     """A row of `KNOWN` as an entry of the ledger."""
     return Entry(stored_event(row), bytes(row[15]), bytes(row[16]))
-
-
-def row_of(entry: Entry) -> tuple[Any, ...]:
-    """An entry as a row to write, in the order of the columns."""
-    stored, event, stream = entry.stored, entry.stored.event, entry.stored.event.stream
-    return (
-        *(stored.sequence, event.id, stream.tenant, stream.kind, stream.namespace, stream.name),
-        *(stored.stream_version, event.phase.value, event.type, event.type_version, event.actor),
-        *(event.time, stored.recorded_at, event.correlation_id, event.causation_id, entry.data, entry.digest),
-    )

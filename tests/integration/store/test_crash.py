@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import pytest
 
@@ -104,12 +105,12 @@ async def test_a_commit_whose_answer_was_lost_is_looked_up_and_not_repeated(
     original = BatchWriter.write
     broken: list[bool] = []
 
-    async def breaking(self: BatchWriter, requests: list[Request], *, careful: bool) -> list[Outcome]:
+    async def breaking(self: BatchWriter, requests: list[Request], **options: Any) -> list[Outcome]:
         if broken:
-            return await original(self, requests, careful=careful)
+            return await original(self, requests, **options)
         broken.append(True)
         if committed:
-            await original(self, requests, careful=careful)
+            await original(self, requests, **options)
         self.forget()
         raise Transient("server closed the connection unexpectedly")
 

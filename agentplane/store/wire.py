@@ -1,0 +1,151 @@
+"""An append's two statements, spoken to libpq directly: a prepared INSERT of one row, a COPY of many.
+
+The driver's cursors cost more than the server does for one row. Errors are psycopg's, as everywhere below
+`connection.translated`; whoever is cancelled here must drop the connection: the protocol's state is then unknown.
+"""
+
+import asyncio
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Final
+from weakref import WeakKeyDictionary
+
+from psycopg import AsyncConnection, errors
+from psycopg.pq import ExecStatus
+from psycopg.pq.abc import PGconn, PGresult
+
+from agentplane.store import sql
+from agentplane.store.connection import Row
+from agentplane.store.rows import FIELDS
+
+_BINARY: Final = (1,) * FIELDS
+_GOOD: Final = (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK)
+
+_numbers = itertools.count(1)
+_names: WeakKeyDictionary[AsyncConnection[Row], bytes] = WeakKeyDictionary()  # of our INSERT, where it is prepared
+
+
+def is_prepared(connection: AsyncConnection[Row]) -> bool:
+    """Whether `send_insert` may be used."""
+    return connection in _names
+
+
+def forget(connection: AsyncConnection[Row] | None) -> None:
+    """After an error: the driver drops all prepared statements when it rolls back, so do not count on ours."""
+    if connection is not None:
+        _names.pop(connection, None)
+
+
+def send_insert(connection: AsyncConnection[Row], values: Sequence[bytes | None]) -> None:
+    """Hand one row to libpq, whose results whoever calls this reads."""
+    connection.pgconn.send_query_prepared(_names[connection], values, _BINARY)
+
+
+async def insert(connection: AsyncConnection[Row], values: Sequence[bytes | None], sent: Callable[[], None]) -> None:
+    """One row, in the transaction that is open or in one of its own. `sent` is called while the server works."""
+    pgconn = connection.pgconn
+    await _prepare(connection)
+    send_insert(connection, values)
+    pgconn.flush()
+    sent()
+    await _finished(pgconn)
+
+
+async def insert_and_commit(connection: AsyncConnection[Row], values: Sequence[bytes | None]) -> None:
+    """One row at the end of the transaction that is open, in one round trip with its COMMIT."""
+    pgconn = connection.pgconn
+    await _prepare(connection)
+    pgconn.enter_pipeline_mode()
+    send_insert(connection, values)
+    pgconn.send_query_params(b"COMMIT", None)
+    pgconn.pipeline_sync()
+    failed = None
+    while (result := await _result(pgconn)) is None or result.status != ExecStatus.PIPELINE_SYNC:
+        if failed is None and result is not None and result.status not in _GOOD:
+            failed = result
+    pgconn.exit_pipeline_mode()
+    if failed is not None:
+        raise errors.error_from_result(failed, "utf-8")
+
+
+async def _prepare(connection: AsyncConnection[Row]) -> None:
+    if connection not in _names:
+        name = b"agentplane_insert_%d" % next(_numbers)
+        connection.pgconn.send_prepare(name, sql.INSERT.encode())
+        await _finished(connection.pgconn)
+        _names[connection] = name
+
+
+class Copy:
+    """Rows on their way into the log. Nothing of them is stored unless `finish` returns."""
+
+    def __init__(self, connection: AsyncConnection[Row]) -> None:
+        self._pgconn = connection.pgconn
+
+    async def begin(self) -> None:
+        """Ask for it; the server takes the append lock now."""
+        self._pgconn.send_query(sql.COPY.encode())
+        result = await _result(self._pgconn)
+        if result is None or result.status != ExecStatus.COPY_IN:
+            await _finished(self._pgconn, result)
+            raise errors.ProtocolViolation("COPY was not begun")
+
+    def send(self, data: bytes) -> None:
+        """Hand on some of the data; what the socket does not take stays in memory."""
+        if self._pgconn.put_copy_data(data) <= 0:
+            raise errors.OutOfMemory("libpq has no room for the rows")
+        self._pgconn.flush()
+
+    async def finish(self, sent: Callable[[], None]) -> None:
+        """Commit, or in a transaction that is open go on. `sent` is called while the server works."""
+        self._pgconn.put_copy_end()
+        self._pgconn.flush()
+        sent()
+        await _finished(self._pgconn)
+
+    async def abandon(self, why: bytes) -> None:
+        """Take all of it back."""
+        self._pgconn.put_copy_end(why)
+        while await _result(self._pgconn) is not None:
+            pass
+
+
+async def _finished(pgconn: PGconn, result: PGresult | None = None) -> None:
+    """Read all results of a statement. Raises the first that is an error."""
+    failed = None
+    result = result or await _result(pgconn)
+    while result is not None:
+        if result.status not in _GOOD and failed is None:
+            failed = result
+        result = await _result(pgconn)
+    if failed is not None:
+        raise errors.error_from_result(failed, "utf-8")
+
+
+async def _result(pgconn: PGconn) -> PGresult | None:
+    """The next result; None after the last. Raises psycopg.OperationalError: the connection broke."""
+    while pgconn.is_busy():
+        unsent = pgconn.flush()
+        await _ready(pgconn.socket, writable=bool(unsent))
+        pgconn.consume_input()
+    return pgconn.get_result()
+
+
+async def _ready(socket: int, *, writable: bool) -> None:
+    """Wait until there is something to read, or room to write if something waits to be written."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[None] = loop.create_future()
+    loop.add_reader(socket, _wake, future)
+    if writable:
+        loop.add_writer(socket, _wake, future)
+    try:
+        await future
+    finally:
+        loop.remove_reader(socket)
+        if writable:
+            loop.remove_writer(socket)
+
+
+def _wake(future: "asyncio.Future[None]") -> None:
+    if not future.done():
+        future.set_result(None)
