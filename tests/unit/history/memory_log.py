@@ -7,7 +7,9 @@ from itertools import groupby
 
 from agentplane.events.model import StoredEvent
 from agentplane.history.filters import EventFilter, matches
+from agentplane.imports.model import Known
 from agentplane.store.log_queries import Count
+from services.control.imports import split
 
 
 class MemoryLog:
@@ -33,6 +35,9 @@ class MemoryLog:
 
     async def event(self, tenant: str, which: uuid.UUID | int) -> StoredEvent | None:
         return next((s for s in self._own(tenant) if which in {s.event.id, s.sequence}), None)
+
+    async def known(self, tenant: str, ids: tuple[uuid.UUID, ...]) -> dict[uuid.UUID, Known]:
+        return split(tuple(s for s in self.stored if s.event.id in ids), tenant)[0]
 
     async def names(
         self, tenant: str, kind: str, *, prefix: str, before: int | None, upto: int, limit: int
