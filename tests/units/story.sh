@@ -40,12 +40,12 @@ import json, sys
 run = next(run for run in json.load(sys.stdin) if run["bundle"].startswith(sys.argv[1] + "@"))
 print(run["state"], run["outcome"], run["exitCode"])' "$1"
 }
-# The guest's QEMU; an executor that probes its host has others started for a moment.
+# The guest's QEMU; an executor that probes its host asks QEMU for its version, and has a probe booted for a moment.
 qemu() {
   local pid words
   for pid in $(pgrep -x qemu-system-x86); do
     words=$(tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline") || continue
-    [[ -z $words || $words == *agentplane.probe* ]] || echo "$pid"
+    [[ -z $words || $words == *agentplane.probe* ]] || ! grep -qs agentplane-guest@ "/proc/$pid/cgroup" || echo "$pid"
   done
 }
 
