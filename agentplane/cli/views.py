@@ -58,7 +58,11 @@ def show_view(  # noqa: PLR0917 - as the other lists of `get`
 
     def people() -> None:
         lines = [(row["name"], *(_cell(row, path) for _, path in view.columns)) for row in rows]
-        render.table([view.singular, *(header for header, _ in view.columns)], lines, empty=f"no {view.plural} yet")
+        render.table(
+            [view.singular, *(header for header, _ in view.columns)],
+            lines,
+            empty=f"no {view.plural.rpartition('/')[2]} yet",
+        )
 
     render.emit(rows[0] if name is not None else rows, output, people)
     if more:
@@ -189,9 +193,7 @@ def _describe(view: "View", row: Row) -> None:
     render.table([f"{view.singular} {row['name']}", ""], lines, empty="")
     for name, value in row.items():
         if _is_table(value):
-            headers = [
-                header for header in value[0] if any(each.get(header) not in (None, "", [], {}) for each in value)
-            ]
+            headers = list(dict.fromkeys(header for each in value for header in _telling(each)))
             click.echo()
             cells = [[_words(each.get(header)) for header in headers] for each in value]
             render.table([name if header == headers[0] else header for header in headers], cells, empty="")
