@@ -48,7 +48,7 @@ def translated() -> Iterator[None]:
         raise Transient(f"PostgreSQL cannot be reached: {exc}", code="store.unavailable") from exc
 
 
-def translate(error: psycopg.Error) -> AgentplaneError:  # noqa: PLR0911 - one line per class of error
+def translate(error: psycopg.Error) -> AgentplaneError:  # noqa: C901, PLR0911 - one line per class of error
     """What an error of the driver or the server means to a caller. Parameters and rows are never repeated."""
     words = _words(error)
     match error:
