@@ -10,6 +10,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final, TypeVar
 
+from msgspec.structs import replace
+
 from agentplane.bus.nats import NatsBus
 from agentplane.clock import SystemClock
 from agentplane.controllers.heartbeats import Standing
@@ -29,13 +31,16 @@ from agentplane.metrics.exposition import exposed
 from agentplane.ports import EventStore
 from agentplane.store.outbox import OutboxCursor
 from agentplane.store.postgres import PostgresEventStore
+from agentplane.store.reader import LogReader
 from agentplane.store.relay import Relay
 from services.control.bus import ControlBus
 from services.control.config import ControlSettings
 from services.control.desks import IntentDesk, ReportDesk
 from services.control.gauges import gauges
+from services.control.imports import Finder
 from services.control.intake import Intake
 from services.control.resources import CURSOR, Cursor, Reconciler
+from services.control.rulebook import Rulebook
 from services.control.runtime import Runtime
 from services.control.scheduler import Scheduler
 from services.control.vigil import Vigil
@@ -84,9 +89,16 @@ class Control:
     """All parts over one store and one bus, whichever they are."""
 
     def __init__(
-        self, settings: ControlSettings, identity: Identity, store: EventStore, bus: ControlBus, cursor: Cursor
+        self,
+        settings: ControlSettings,
+        identity: Identity,
+        store: EventStore,
+        bus: ControlBus,
+        cursor: Cursor,
+        *,
+        finder: Finder,
     ) -> None:
-        """`cursor`: where the controllers of resources are in the log."""
+        """`cursor`: where the controllers of resources are in the log. `finder`: looks up what is imported."""
         found = installed()
         for each in found.left_out:
             log.error("a domain cannot be used", entry_point=each.entry_point, reason=each.reason)
@@ -95,6 +107,9 @@ class Control:
             start_grace_s=settings.start_grace_seconds,
             run_grace_s=settings.run_grace_seconds,
         )
+        rulebook = Rulebook(settings.tenants, settings.policy, identity.inventory, patience, found.registry)
+        self.rulebook, rules = rulebook, rulebook.digests
+        patience = replace(patience, rules=rules)
         self.runtime = Runtime(store, bus, SystemClock(), found.registry.upcasters)
         self.vigil = Vigil(
             self.runtime,
@@ -108,10 +123,11 @@ class Control:
             policy=settings.policy,
             signer=identity.signer,
             lease_seconds=settings.lease_seconds,
+            rules=rules,
         )
         self.scheduler = Scheduler(self.runtime, self.vigil, scheme, look_again_s=settings.heartbeat_seconds)
-        office = Office(policy=settings.policy, signer=identity.signer)
-        self.intents = IntentDesk(self.runtime, office, settings.tenants, found.registry)
+        office = Office(policy=settings.policy, signer=identity.signer, rules=rules)
+        self.intents = IntentDesk(self.runtime, office, settings.tenants, found.registry, finder)
         self.reconciler = Reconciler(
             self.runtime,
             found.registry,
@@ -128,6 +144,7 @@ class Control:
 
     async def start(self, lifecycle: Lifecycle) -> None:
         """Fold the log, then start every part. Raises Transient."""
+        await self.rulebook.keep(self.runtime)
         await self.runtime.catch_up()
         self.vigil.forgive()
         await self.vigil.start()
@@ -178,11 +195,13 @@ async def run(settings: ControlSettings, lifecycle: Lifecycle) -> None:
             return
         try:
             cursor = OutboxCursor(conninfo, CURSOR)
-            control = Control(settings, identity, store, bus, cursor)
+            finder = LogReader(conninfo)
+            control = Control(settings, identity, store, bus, cursor, finder=finder)
             relay = _relay(store, conninfo, bus)
             async with exposed(settings.metrics_port, gauges(control.runtime, control.vigil, relay[0])):
                 await _serve(control, relay, lifecycle)
             await cursor.close()
+            await finder.close()
         finally:
             await bus.close()
 
