@@ -5,6 +5,7 @@ The bytes are RFC 8785. orjson yields exactly these bytes for JSON without float
 """
 
 import hashlib
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -12,9 +13,10 @@ import orjson
 
 from agentplane.canonical import canonical_bytes
 from agentplane.errors import Refused
-from agentplane.events.model import Event
+from agentplane.events.model import Event, Phase, StreamId
 
 MAX_DEPTH: Final = 64
+FLAT_KEYS: Final = 8
 MAX_INTEGER: Final = 2**53 - 1
 
 
@@ -57,6 +59,8 @@ def _encode_plain(data: dict[str, Any]) -> bytes | None:
     """
     try:
         encoded = orjson.dumps(data, option=_PLAIN)
+        if _is_flat(data):
+            return encoded if encoded.isascii() else None
         plain = (
             encoded.isascii()
             and encoded.count(b"{") + encoded.count(b"[") <= MAX_DEPTH
@@ -67,25 +71,37 @@ def _encode_plain(data: dict[str, Any]) -> bytes | None:
     return encoded if plain else None
 
 
+def _is_flat(data: dict[str, Any]) -> bool:
+    """Whether there are only a few texts, so that nothing can have been converted or be deep."""
+    if len(data) > FLAT_KEYS:
+        return False
+    for value in data.values():  # noqa: SIM110 - a third of the time of all(...)
+        if type(value) is not str:
+            return False
+    return True
+
+
 def body_digest(event: Event, data: bytes) -> bytes:
     """SHA-256 (32 bytes) of the event's body: all it says except `time`.
 
     A decision taken again after a crash is the same event although the clock has moved on; what may not move is
     what the event says. `data` are the bytes of `encode_data`.
     """
-    stream = event.stream
-    body = {
-        "actor": event.actor,
-        "causation": event.causation_id,
-        "correlation": event.correlation_id,
-        "data": orjson.Fragment(data),
-        "id": event.id,
-        "phase": event.phase.value,
-        "stream": [stream.tenant, stream.kind, stream.namespace, stream.name],
-        "type": event.type,
-        "typeversion": event.type_version,
-    }
-    return hashlib.sha256(orjson.dumps(body)).digest()
+    cause = event.causation_id
+    head, tail = _around(event.actor, event.phase, event.stream, event.type, event.type_version)
+    correlation, identity = orjson.dumps(event.correlation_id), orjson.dumps(event.id)
+    caused = b"null" if cause is None else orjson.dumps(cause)
+    body = (head, caused, b',"correlation":', correlation, b',"data":', data, b',"id":', identity, tail)
+    return hashlib.sha256(b"".join(body)).digest()
+
+
+@lru_cache(maxsize=8192)
+def _around(actor: str, phase: Phase, stream: StreamId, type_: str, type_version: int) -> tuple[bytes, bytes]:
+    """What is before and after the parts that are each event's own; keys in order."""
+    head = b'{"actor":' + orjson.dumps(actor) + b',"causation":'
+    names = [stream.tenant, stream.kind, stream.namespace, stream.name]
+    tail = orjson.dumps({"phase": phase.value, "stream": names, "type": type_, "typeversion": type_version})
+    return head, b"," + tail[1:]
 
 
 def _walk(value: Any, path: str, depth: int) -> bool:  # noqa: ANN401 - any JSON value

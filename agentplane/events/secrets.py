@@ -39,13 +39,21 @@ SECRET_KEY: Final = re.compile(
 )
 # Words of which every rule above needs one: most events have none and are not searched further. jsonschema-rs is the
 # one linear-time regular expression engine among our dependencies, a tenth of the cost of `re` for many alternatives.
-MARKERS: Final = (
+_WORDS: Final = (
     "private|age-secret|gh[pousr]_|github_pat_|glpat-|akia|asia|xox|aiza|sk-|k_live_|npm_|[.]eyj|://"
-    "|password|passwd|passphrase|secret|token|api.?key|access.?key|credential|s[uaonc][a-z2-7]{56}"
+    "|password|passwd|passphrase|secret|token|api.?key|access.?key|credential"
 )
-_MARKED: Final = jsonschema_rs.validator_for(
-    {"pattern": f"(?i){MARKERS}"}, pattern_options=jsonschema_rs.RegexOptions()
-)
+MARKERS: Final = f"{_WORDS}|s[uaonc][a-z2-7]{{56}}"
+
+
+def _searched_for(pattern: str) -> jsonschema_rs.Validator:
+    return jsonschema_rs.validator_for({"pattern": pattern}, pattern_options=jsonschema_rs.RegexOptions())
+
+
+_MARKED: Final = _searched_for(f"(?i){MARKERS}")
+# the same of ASCII text, five times faster: few literals of one case are searched for many bytes at once
+_LOWER_WORDS: Final = _searched_for(_WORDS)
+_SEED: Final = _searched_for("S[UAONC][A-Z2-7]{56}")
 CAMEL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 HANDLE: Final = re.compile(r"secrets?://\S*|vault://\S*|sops://\S*|fd://\d+|\$\{?[A-Za-z_][A-Za-z0-9_]*\}?")
 REDACTED: Final = frozenset({"", "***", "redacted", "[redacted]", "<redacted>"})
@@ -71,7 +79,10 @@ def find_secrets(data: Any, path: str = "data") -> tuple[SecretFound, ...]:  # n
 
 def may_hold_secret(encoded: bytes) -> bool:
     """Whether JSON bytes need a closer look by `find_secrets`: never False where that would find something."""
-    return _MARKED.is_valid(encoded.decode())
+    text = encoded.decode()
+    if text.isascii():
+        return _LOWER_WORDS.is_valid(encoded.lower().decode()) or _SEED.is_valid(text)
+    return _MARKED.is_valid(text)
 
 
 def is_secret_name(key: str) -> bool:
