@@ -104,7 +104,7 @@ def test_our_own_export_is_known_in_both_forms(plane: Plane, tmp_path: Path) -> 
 
 def test_another_control_plane_s_history_is_shown_and_drives_nothing(plane: Plane, tmp_path: Path) -> None:
     run, correlation = f"other-{uuid.uuid4().hex[:12]}", str(uuid.uuid4())
-    base = {
+    base: dict[str, Any] = {
         "specversion": "1.0",
         "source": "/agentplane/elsewhere",
         "time": "2026-01-06T10:30:00Z",

@@ -1,0 +1,33 @@
+"""`agentplane schema`: the same from the command line as in the package."""
+
+import json
+from importlib import resources
+from typing import Any
+
+import pytest
+
+from agentplane.cli.main import main
+
+GENERATED = resources.files("agentplane.schemas.generated")
+INDEX = json.loads((GENERATED / "index.json").read_bytes())["schemas"]
+
+
+def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
+    assert main(["schema", *arguments, "-o", "json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("entry", INDEX, ids=lambda entry: entry["name"])
+def test_what_is_printed_is_what_is_in_the_package(entry: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    shipped = json.loads((GENERATED / entry["file"]).read_bytes())
+    assert printed(capsys, entry["name"]) == shipped
+
+
+def test_the_list_has_everything_in_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+    listed = {(each["name"], each["what"]) for each in printed(capsys, "--list")}
+    assert {(each["name"], each["what"]) for each in INDEX} <= listed
+
+
+def test_nothing_asked_is_a_mistake(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["schema"]) == 2
+    assert "--list" in capsys.readouterr().err
