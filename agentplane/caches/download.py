@@ -46,9 +46,12 @@ def save_nar(chunks: Iterator[bytes], info: NarInfo, target: Path, where: str) -
         Transient: `cache.staging`: our own disk refuses; and what reading raises.
     """
     if info.compression not in COMPRESSIONS:
-        hint = f"push it again; {', '.join(COMPRESSIONS)} are read"
-        said = f"{info.store_path} is compressed with {info.compression[:20]!a}"
-        raise Refused(said, code="cache.compression", where=where, hint=hint)
+        raise Refused(
+            f"{info.store_path} is compressed with {info.compression[:20]!a}",
+            code="cache.compression",
+            where=where,
+            hint=f"push it again; {', '.join(COMPRESSIONS)} are read",
+        )
     try:
         _write(plain(_bounded(chunks, info, where), info.compression), info, target, where)
     except (lzma.LZMAError, ValueError, EOFError) as exc:
@@ -56,8 +59,13 @@ def save_nar(chunks: Iterator[bytes], info: NarInfo, target: Path, where: str) -
     except OSError as exc:  # those of the cache are Transient already; bz2 raises plain ones for corrupt data
         if exc.errno is None:
             raise _corrupt(info, where) from exc
-        said = f"the download cannot be kept: {exc.strerror}"
-        raise Transient(said, code="cache.staging", where=str(target), delay_s=5.0, hint="make room there") from exc
+        raise Transient(
+            f"the download cannot be kept: {exc.strerror}",
+            code="cache.staging",
+            where=str(target),
+            delay_s=5.0,
+            hint="make room there",
+        ) from exc
 
 
 def plain(chunks: Iterator[bytes], compression: str) -> Iterator[bytes]:
@@ -119,15 +127,24 @@ def _check(info: NarInfo, where: str, size: int, found: str) -> None:
 
 
 def _oversized(info: NarInfo, where: str, limit: int) -> Tampered:
-    said = f"its archive of {info.store_path} goes on beyond {limit} bytes"
-    return Tampered(said, code="cache.oversized", where=where, hint=_HINT)
+    return Tampered(
+        f"its archive of {info.store_path} goes on beyond {limit} bytes",
+        code="cache.oversized",
+        where=where,
+        hint=_HINT,
+    )
 
 
 def _truncated(info: NarInfo, where: str, size: int) -> Tampered:
-    said = f"its archive of {info.store_path} ends after {size} bytes, signed were {info.nar_size}"
-    return Tampered(said, code="cache.truncated", where=where, hint=_HINT)
+    return Tampered(
+        f"its archive of {info.store_path} ends after {size} bytes, signed were {info.nar_size}",
+        code="cache.truncated",
+        where=where,
+        hint=_HINT,
+    )
 
 
 def _corrupt(info: NarInfo, where: str) -> Tampered:
-    said = f"its archive of {info.store_path} cannot be uncompressed"
-    return Tampered(said, code="cache.corrupt", where=where, hint=_HINT)
+    return Tampered(
+        f"its archive of {info.store_path} cannot be uncompressed", code="cache.corrupt", where=where, hint=_HINT
+    )

@@ -152,7 +152,8 @@ def _import(
         environment=environment,
         label=f"Nix's import of {paths[-1]}",
         code="cache.import",
-        hint="where Nix has a daemon, it must trust the same keys: nix.settings.trusted-public-keys",
+        hint="where Nix has a daemon, it must trust the same keys: trusted-public-keys in /etc/nix/nix.conf "
+        "(NixOS: nix.settings.trusted-public-keys)",
     )
 
 

@@ -20,6 +20,7 @@ from agentplane.runners.command import run
 _QUERY_TIMEOUT_S: Final = 60.0
 _COPY_TIMEOUT_S: Final = 1800.0
 _MAX_KEY_BYTES: Final = 4096
+_COMPRESSION: Final = "compression=xz&compression-level=1&parallel-compression=true"  # higher levels take minutes
 
 Progress = Callable[[int, int, str], None]  # the how many-th of how many is about to be copied
 
@@ -103,7 +104,7 @@ def _is_there(path: str, url: str, key: PublicKey) -> bool:
 
 
 def _copy(path: str, url: str, key_file: Path, environment: Mapping[str, str], store: str | None) -> None:
-    target = f"{url}?secret-key={quote(str(key_file.absolute()))}&compression=xz&compression-level=1&parallel-compression=true"
+    target = f"{url}?secret-key={quote(str(key_file.absolute()))}&{_COMPRESSION}"
     source = ("--from", store) if store else ()
     _nix(["nix", "copy", "--no-recursive", *source, "--to", target, path], "copy", path, environment)
 
