@@ -14,6 +14,8 @@ import msgspec
 from agentplane.bus.subjects import EVENTS, INTENTS, LOGS, TOKEN
 from agentplane.errors import Refused
 
+SYSTEM_ACCOUNT: Final = "SYS"
+RESPONSES: Final = {"max": 1, "expires": "1m"}  # answers to one question, and until when
 _MIB: Final = 1024 * 1024
 
 
@@ -24,6 +26,14 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
     public_key: str  # "U…"
     publish: tuple[str, ...]
     subscribe: tuple[str, ...]
+    responds: bool = False  # may answer what it is asked, once each, wherever the asker wants it
+
+
+class Callout(msgspec.Struct, frozen=True, kw_only=True):
+    """Who is not a user by this configuration is asked about of control (agentplane.bus.callout)."""
+
+    issuer: str  # "A…": whose signature under an answer counts
+    watcher: User  # control's key of the system account
 
 
 class ServerTls(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,6 +57,7 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     pid_file: str | None = None
     monitor_port: int | None = None  # HTTP on the same host, for the doctor; None: no monitoring
     tls: ServerTls | None = None  # None: loopback only
+    callout: Callout | None = None  # None: only the users of this configuration
 
 
 def control(public_key: str, name: str = "control") -> User:
@@ -61,6 +72,7 @@ def control(public_key: str, name: str = "control") -> User:
             "agentplane-executor.*.wake",
             "agentplane-executor.*.artifact",
             "_INBOX.>",  # answers to heartbeats
+            "$SYS._INBOX.>",  # answers to the server that asks who may connect
             "$JS.ACK.>",
             *(
                 f"$JS.API.STREAM.{operation}.{stream}"
@@ -70,7 +82,13 @@ def control(public_key: str, name: str = "control") -> User:
             *(f"$JS.API.CONSUMER.{operation}.{stream}.>" for stream in streams for operation in ("CREATE", "INFO")),
             *(f"$JS.API.CONSUMER.MSG.NEXT.{stream}.>" for stream in streams),
         ),
-        subscribe=(_inbox(public_key), "agentplane-executor.*.heartbeat"),
+        subscribe=(
+            _inbox(public_key),
+            "agentplane-executor.*.heartbeat",
+            "agentplane-executor.*.key",
+            "agentplane-join.*.request",
+            "$SYS.REQ.USER.AUTH",  # who may connect (agentplane.bus.callout)
+        ),
     )
 
 
@@ -94,19 +112,51 @@ def executor(public_key: str, executor_name: str) -> User:
     return User(
         name=f"executor {executor_name}",
         public_key=public_key,
-        publish=(f"{own}.report", f"{own}.heartbeat", f"{own}.log.>", "_INBOX.>"),
+        publish=(f"{own}.report", f"{own}.heartbeat", f"{own}.key", f"{own}.log.>"),
         subscribe=(_inbox(public_key), f"{own}.wake", f"{own}.artifact"),
+        responds=True,
     )
 
 
-def person(public_key: str, tenant: str, name: str) -> User:
-    """A user of one tenant: intents in, queries, and the tenant's facts as they happen."""
+def joiner(public_key: str) -> User:
+    """Somebody whom nobody knows: may ask to join, and read the answer."""
+    return User(
+        name="joining",
+        public_key=public_key,
+        publish=(f"agentplane-join.{_token(public_key)}.request",),
+        subscribe=(_inbox(public_key),),
+    )
+
+
+def person(public_key: str, tenant: str, name: str, *, operator: bool = False) -> User:
+    """A user of one tenant: intents in, queries, and the tenant's facts as they happen.
+
+    An operator may also say which executors there are: they belong to no tenant.
+    """
     _token(tenant)
     return User(
-        name=f"user {name} of {tenant}",
+        name=f"user {name} of {tenant}{', operator' if operator else ''}",
         public_key=public_key,
-        publish=(f"agentplane.{tenant}.intent.>", f"agentplane-query.{tenant}.*"),
-        subscribe=(_inbox(public_key), f"agentplane.{tenant}.fact.>"),
+        publish=(
+            f"agentplane.{tenant}.intent.>",
+            f"agentplane-query.{tenant}.*",
+            *(("agentplane.system.intent.Executor.>",) if operator else ()),
+        ),
+        subscribe=(
+            _inbox(public_key),
+            f"agentplane.{tenant}.fact.>",
+            *(("agentplane.system.fact.>",) if operator else ()),
+        ),
+    )
+
+
+def watcher(public_key: str) -> User:
+    """Control's second key, of the system account: sees who is connected, and ends connections. Nothing else."""
+    return User(
+        name="control, of the system account",
+        public_key=public_key,
+        publish=("$SYS.REQ.SERVER.PING.CONNZ", "$SYS.REQ.SERVER.*.KICK"),
+        subscribe=(_inbox(public_key),),
     )
 
 
@@ -116,7 +166,7 @@ def render(config: ServerConfig, users: tuple[User, ...]) -> str:
     Raises:
         Refused: code `bus.duplicate-user` (two users, one key), `bus.public-key` (not a public user key).
     """
-    checked(users)
+    checked(users if config.callout is None else (*users, config.callout.watcher))
     lines = [
         f"listen: {_quote(f'{config.host}:{config.port}')}",
         f"server_name: {_quote(config.server_name)}",
@@ -135,15 +185,33 @@ def render(config: ServerConfig, users: tuple[User, ...]) -> str:
         "  users: [",
         *(line for user in users for line in _user_lines(user)),
         "  ]",
+        *(_callout_lines(config.callout, users) if config.callout else []),
         "}",
+        *(_system_lines(config.callout.watcher) if config.callout else []),
     ]
     return "\n".join(lines) + "\n"
 
 
 def as_document(user: User) -> dict[str, object]:
     """The user as nats-server reads it from JSON."""
-    permissions = {"publish": {"allow": list(user.publish)}, "subscribe": {"allow": list(user.subscribe)}}
+    permissions: dict[str, object] = {
+        "publish": {"allow": list(user.publish)},
+        "subscribe": {"allow": list(user.subscribe)},
+    }
+    if user.responds:
+        permissions["allow_responses"] = dict(RESPONSES)
     return {"nkey": user.public_key, "permissions": permissions}
+
+
+def callout_document(callout: Callout, users: tuple[User, ...]) -> dict[str, object]:
+    """The `auth_callout` block: who is known here is not asked about."""
+    known = [user.public_key for user in (*users, callout.watcher)]
+    return {"issuer": callout.issuer, "auth_users": known}
+
+
+def system_document(watcher: User) -> dict[str, object]:
+    """The system account, with control's second key in it."""
+    return {"system_account": SYSTEM_ACCOUNT, "accounts": {SYSTEM_ACCOUNT: {"users": [as_document(watcher)]}}}
 
 
 def _tls_lines(tls: ServerTls) -> list[str]:
@@ -164,9 +232,18 @@ def _user_lines(user: User) -> list[str]:
         "      permissions: {",
         f"        publish: {{ allow: [{', '.join(map(_quote, user.publish))}] }}",
         f"        subscribe: {{ allow: [{', '.join(map(_quote, user.subscribe))}] }}",
+        *([f"        allow_responses: {json.dumps(RESPONSES)}"] if user.responds else []),
         "      }",
         "    }",
     ]
+
+
+def _callout_lines(callout: Callout, users: tuple[User, ...]) -> list[str]:
+    return [f"  auth_callout: {json.dumps(callout_document(callout, users))}"]
+
+
+def _system_lines(watcher: User) -> list[str]:
+    return [f"{name}: {json.dumps(value)}" for name, value in system_document(watcher).items()]
 
 
 def checked(users: tuple[User, ...]) -> tuple[User, ...]:

@@ -50,7 +50,11 @@ def merged(settings: object, users: BusUsers, *, origin: str) -> dict[str, Any]:
     authorization: Mapping[str, Any] = settings.get("authorization", {})
     if not ours:
         return settings
-    return {**settings, "authorization": {**authorization, "users": [*authorization.get("users", []), *ours]}}
+    everybody = {**authorization, "users": [*authorization.get("users", []), *ours]}
+    if (callout := users.callout()) is None:
+        return {**settings, "authorization": everybody}
+    everybody["auth_callout"] = accounts.callout_document(callout, users.users())
+    return {**settings, "authorization": everybody, **accounts.system_document(callout.watcher)}
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 Corridor:   agentplane.<tenant>.<phase>.<Kind>.<type>      (type last, it has dots)
 Executors:  agentplane-executor.<name>.{report,heartbeat,log.<tenant>.<run>.<channel>,artifact,wake}
+            agentplane-executor.<name>.key                  (its next keys)
+Joining:    agentplane-join.<public nkey>.request
 Queries:    agentplane-query.<tenant>.<query>
 Alias in:   eventplane.<kind>.intent                        (Eventplane's README form)
 """
@@ -63,6 +65,16 @@ def log(executor: str, tenant: str, run: str, channel: str = "console") -> str:
 def artifact(executor: str) -> str:
     """Request-reply to an executor: a bounded piece of an artifact file."""
     return f"agentplane-executor.{_token(executor, 'executor')}.artifact"
+
+
+def next_key(executor: str) -> str:
+    """Request-reply: KeyAnnouncement in, AnnouncementReply out."""
+    return f"agentplane-executor.{_token(executor, 'executor')}.key"
+
+
+def join(nkey: str) -> str:
+    """Request-reply: JoinRequest in, JoinReply out. All that somebody whom nobody knows may say."""
+    return f"agentplane-join.{_token(nkey, 'key')}.request"
 
 
 def query(tenant: str, name: str) -> str:

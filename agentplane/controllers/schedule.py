@@ -106,7 +106,7 @@ def _as_known(executor: ExecutorRecord, heard: datetime | None) -> ExecutorState
         facts=executor.facts,
         last_seen=heard,
         left=(known.phase, f"{known.phase} {gone.words()}") if gone else None,
-        draining=known.draining.words() if known.draining else None,
+        drain=known.draining.words() if known.draining else None,
         clock=known.clock.words() if known.clock else None,
         leases=tuple(lease.resources for lease in executor.leases),
         fenced=executor.fenced,

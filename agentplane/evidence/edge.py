@@ -23,6 +23,7 @@ from agentplane.evidence.keys import CONTROL, Ed25519Signer, TrustedKeys, execut
 from agentplane.ids import DNS_LABEL
 
 _MAX_KEY_BYTES: Final = 10_000
+_NKEY_LENGTH: Final = 56
 
 
 def load_private_key(path: Path, *, credentials: Path | None = None) -> Ed25519PrivateKey:
@@ -102,7 +103,7 @@ def generate_key_pair(directory: Path, name: str) -> tuple[Path, Path]:
 
 
 def load_trusted_keys(directory: Path) -> TrustedKeys:
-    """Trust `control*.pub` as control, and `executors/<name>.pub` as that executor.
+    """Trust `control*.pub` as control, and `executors/<name>.pub` and `executors/<name>.<any>.pub` as that executor.
 
     Raises:
         NotFound: code `evidence.key.missing`: no such directory, or no control key in it.
@@ -116,13 +117,35 @@ def load_trusted_keys(directory: Path) -> TrustedKeys:
         raise _missing(directory / "control.pub")
     keys[CONTROL] = tuple(load_public_key(path) for path in control)
     for path in sorted((directory / "executors").glob("*.pub")):
-        if not DNS_LABEL.fullmatch(path.stem):
+        name = path.stem.partition(".")[0]  # exec-a.2026.pub: a key that exec-a has besides, or had
+        if not DNS_LABEL.fullmatch(name):
             raise Refused("not <executor name>.pub", code="evidence.key.name", where=str(path))
-        keys[executor_identity(path.stem)] = (load_public_key(path),)
+        identity = executor_identity(name)
+        keys[identity] = (*keys.get(identity, ()), load_public_key(path))
     try:
         return TrustedKeys(keys)
     except ValueError as exc:
         raise Refused(str(exc), code="evidence.key.shared", where=str(directory)) from exc
+
+
+def load_executor_nkeys(directory: Path) -> dict[str, str]:
+    """The public bus keys in `executors/<name>.nkey`, and whose each is; an executor that joined has none here.
+
+    Raises:
+        Refused: codes `evidence.key.file`, `.type`, `.name`.
+    """
+    found: dict[str, str] = {}
+    for path in sorted((directory / "executors").glob("*.nkey")):
+        try:
+            nkey = path.read_text(encoding="ascii").strip()
+        except (OSError, UnicodeDecodeError) as exc:
+            raise Refused(f"cannot be read: {exc}", code="evidence.key.file", where=str(path)) from exc
+        if not DNS_LABEL.fullmatch(path.stem):
+            raise Refused("not <executor name>.nkey", code="evidence.key.name", where=str(path))
+        if len(nkey) != _NKEY_LENGTH or not nkey.startswith("U"):
+            raise _wrong_type(path, "a public NATS user key (U…)")
+        found[nkey] = path.stem
+    return found
 
 
 def _read_private(path: Path, credentials: Path | None) -> bytes:

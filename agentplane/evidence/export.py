@@ -114,7 +114,8 @@ def key_files(keys: Iterable[TrustedKey]) -> dict[str, bytes]:
     for key in sorted({key.key_id: key for key in keys}.values(), key=lambda key: (key.identity, key.key_id)):
         name = CONTROL if key.identity == CONTROL else "executors/" + key.identity.rpartition("/")[2]
         path = f"{KEYS}{name}.pub"
-        files[path if path not in files else f"{KEYS}{name}-{key.key_id[:12]}.pub"] = key.pem
+        joint = "-" if key.identity == CONTROL else "."
+        files[path if path not in files else f"{KEYS}{name}{joint}{key.key_id[:12]}.pub"] = key.pem
     return files
 
 

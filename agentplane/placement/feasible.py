@@ -116,8 +116,8 @@ def _unreachable(candidate: Candidate, _request: PlacementRequest) -> Reasons:
 
 
 def _draining(candidate: Candidate, _request: PlacementRequest) -> Reasons:
-    if candidate.state.draining is not None:
-        words = f"draining {candidate.state.draining}"
+    if candidate.state.drain is not None:
+        words = f"draining {candidate.state.drain}"
         yield Reason("draining", words, f"agentplane executor resume {candidate.name}")
     elif candidate.state.facts and candidate.state.facts.draining:
         yield Reason("draining", "it is finishing what it has and takes nothing new", "Start it again.")

@@ -57,7 +57,7 @@ class ExecutorState(msgspec.Struct, frozen=True, kw_only=True):
     last_seen: datetime | None = None  # None: not heard of since control started
     leases: tuple[Resources, ...] = ()  # what runs hold of it
     left: tuple[str, str] | None = None  # ("revoked", words) or ("retired", words); None: it is ours
-    draining: str | None = None  # since when and by whom; None: nobody drains it
+    drain: str | None = None  # since when and by whom; None: nobody drains it
     clock: str | None = None  # how far it is off; None: near enough
     fenced: str | None = None  # why its word is not taken (wrong key, evidence that does not verify); None: it is
 

@@ -12,9 +12,10 @@ from typing import Final, TypeVar
 
 from msgspec.structs import replace
 
+from agentplane.bus.callout import Issuer
 from agentplane.bus.nats import NatsBus
+from agentplane.bus.nkeys import read_seed
 from agentplane.clock import SystemClock
-from agentplane.controllers.heartbeats import Standing
 from agentplane.controllers.leases import Patience
 from agentplane.controllers.runs import Office
 from agentplane.controllers.schedule import Scheme
@@ -24,8 +25,8 @@ from agentplane.daemon.logs import get_logger
 from agentplane.documents.edge import read_document
 from agentplane.domains.discovery import installed
 from agentplane.errors import Refused, Transient
-from agentplane.evidence.edge import load_signer, load_trusted_keys
-from agentplane.evidence.keys import CONTROL, Signer, TrustedKeys, executor_identity
+from agentplane.evidence.edge import load_executor_nkeys, load_signer, load_trusted_keys
+from agentplane.evidence.keys import CONTROL, Signer, TrustedKeys
 from agentplane.fleet.inventory import inventory_of
 from agentplane.metrics.exposition import exposed
 from agentplane.ports import EventStore
@@ -35,11 +36,15 @@ from agentplane.store.reader import LogReader
 from agentplane.store.relay import Relay
 from services.control.bus import ControlBus
 from services.control.config import ControlSettings
+from services.control.connections import Connections
 from services.control.desks import IntentDesk, ReportDesk
+from services.control.door import Door
 from services.control.gauges import gauges
 from services.control.imports import Finder
 from services.control.intake import Intake
+from services.control.memberships import MembershipDesk
 from services.control.resources import CURSOR, Cursor, Reconciler
+from services.control.roster import Roster
 from services.control.rulebook import Rulebook
 from services.control.runtime import Runtime
 from services.control.scheduler import Scheduler
@@ -64,12 +69,7 @@ class Identity:
             settings.signing_key_file, CONTROL, credentials=Path(credentials) if credentials else None
         )
         self.trusted: TrustedKeys = load_trusted_keys(settings.executor_keys_dir)
-        keys = self.trusted.keys()
-        self._key_ids = {
-            identity: frozenset(key.key_id for key in keys if key.identity == identity)
-            for identity in self.trusted.identities
-        }
-        if self.signer.key_id not in self._key_ids[CONTROL]:
+        if (CONTROL, self.signer.key_id) not in {(key.identity, key.key_id) for key in self.trusted.keys()}:  # noqa: SIM118
             raise Refused(
                 "its public half is not among the trusted control*.pub, so no executor would believe us",
                 code="control.key",
@@ -77,12 +77,9 @@ class Identity:
                 hint=f"copy it into {settings.executor_keys_dir}",
             )
         self.inventory = inventory_of(read_document(settings.inventory_file))
-
-    def standing(self, executor: str) -> Standing:
-        """What is configured of an executor."""
-        key_ids = self._key_ids.get(executor_identity(executor), frozenset())
-        node = self.inventory.executor(executor)
-        return Standing(known=node is not None, enabled=node is not None and node.enabled, key_ids=key_ids)
+        self.nkeys = load_executor_nkeys(settings.executor_keys_dir)
+        joining = settings.joining
+        self.issuer = Issuer(bytes(read_seed(joining.issuer_seed_file))) if joining else None
 
 
 class Control:
@@ -111,12 +108,15 @@ class Control:
         self.rulebook, rules = rulebook, rulebook.digests
         patience = replace(patience, rules=rules)
         self.runtime = Runtime(store, bus, SystemClock(), found.registry.upcasters)
+        self.roster = Roster(self.runtime, identity.inventory, identity.trusted, identity.nkeys)
+        self.door = Door(self.runtime, bus, self.roster, identity.issuer)
         self.vigil = Vigil(
             self.runtime,
             bus,
-            identity.standing,
+            self.roster.standing,
             patience=patience,
             heartbeat_seconds=settings.heartbeat_seconds,
+            clock_limit_s=settings.max_clock_skew_seconds,
         )
         scheme = Scheme(
             inventory=identity.inventory,
@@ -127,7 +127,10 @@ class Control:
         )
         self.scheduler = Scheduler(self.runtime, self.vigil, scheme, look_again_s=settings.heartbeat_seconds)
         office = Office(policy=settings.policy, signer=identity.signer, rules=rules)
-        self.intents = IntentDesk(self.runtime, office, settings.tenants, found.registry, finder)
+        memberships = MembershipDesk(self.runtime, self.roster)
+        self.intents = IntentDesk(
+            self.runtime, office, settings.tenants, found.registry, finder, memberships=memberships
+        )
         self.reconciler = Reconciler(
             self.runtime,
             found.registry,
@@ -135,7 +138,7 @@ class Control:
             look_again_s=settings.heartbeat_seconds,
             limit_s=settings.reconcile_seconds,
         )
-        self.reports = ReportDesk(self.runtime, identity.trusted)
+        self.reports = ReportDesk(self.runtime, self.roster.trusted)
         self._intakes = [
             Intake(self.runtime, bus, tenants=settings.tenants, concurrency=settings.concurrency) for _ in range(3)
         ]
@@ -147,6 +150,7 @@ class Control:
         await self.rulebook.keep(self.runtime)
         await self.runtime.catch_up()
         self.vigil.forgive()
+        await self.door.open()
         await self.vigil.start()
         people, alias, executors = self._intakes
         # Three consumers: reports that wait for their turn must not hold up people's intents.
@@ -198,12 +202,28 @@ async def run(settings: ControlSettings, lifecycle: Lifecycle) -> None:
             finder = LogReader(conninfo)
             control = Control(settings, identity, store, bus, cursor, finder=finder)
             relay = _relay(store, conninfo, bus)
+            if (joining := settings.joining) is not None:
+                watching = _watch_connections(settings, joining.watcher_nkey_seed_file, control, lifecycle)
+                lifecycle.spawn(watching, "connections")
             async with exposed(settings.metrics_port, gauges(control.runtime, control.vigil, relay[0])):
                 await _serve(control, relay, lifecycle)
             await cursor.close()
             await finder.close()
         finally:
             await bus.close()
+
+
+async def _watch_connections(
+    settings: ControlSettings, seed_file: Path, control: Control, lifecycle: Lifecycle
+) -> None:
+    as_watcher = settings.nats.model_copy(update={"nkey_seed_file": seed_file})
+    watcher = await _patiently("NATS", lambda: connect(as_watcher, "agentplane-control-watcher"), lifecycle)
+    if watcher is None:
+        return
+    try:
+        await Connections(control.runtime, watcher, control.roster).run()
+    finally:
+        await watcher.close()
 
 
 async def _serve(control: Control, relay: tuple[Relay, OutboxCursor], lifecycle: Lifecycle) -> None:

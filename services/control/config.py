@@ -6,7 +6,7 @@ from pydantic import AfterValidator, Field, PlainValidator, ValidationError, mod
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from agentplane.bus.subjects import TOKEN
-from agentplane.daemon.config import AbsolutePath, DaemonSettings, NatsSettings, PostgresSettings, Seconds
+from agentplane.daemon.config import AbsolutePath, DaemonSettings, NatsSettings, PostgresSettings, Seconds, Settings
 from agentplane.policy import Policy, Problem, read_policy
 from agentplane.runs.executors import SYSTEM_TENANT
 
@@ -34,6 +34,13 @@ Tenant = Annotated[str, AfterValidator(_tenant)]
 PolicySettings = Annotated[Policy, PlainValidator(_policy)]
 
 
+class JoiningSettings(Settings):
+    """How executors join over the bus: nats-server asks control who may connect (auth_callout)."""
+
+    issuer_seed_file: AbsolutePath  # the account key (seed, SA…) that signs the answers; mode 0600
+    watcher_nkey_seed_file: AbsolutePath  # control's user key (seed, SU…) of the system account; mode 0600
+
+
 class ControlSettings(DaemonSettings):
     """All of it. Paths are absolute; the files need not exist while the configuration is only checked."""
 
@@ -49,6 +56,8 @@ class ControlSettings(DaemonSettings):
     start_grace_seconds: Seconds = 1800  # from lease to start: the guest may have to be built
     run_grace_seconds: Seconds = 120  # beyond the bundle's maxRunSeconds
     reconcile_seconds: Seconds = 10  # that a domain's controller may take for one decision
+    max_clock_skew_seconds: Seconds = 60  # that an executor's clock may be off; beyond it, no new runs
+    joining: JoiningSettings | None = None  # None: executors' keys are given by configuration only
     concurrency: Annotated[int, Field(ge=1, le=4096)] = 128  # messages in hand at once, per kind
 
     @model_validator(mode="after")

@@ -3,7 +3,7 @@
 A desk raises TooEarly (deliver it again later), Transient (the same), or Refused (it can never be taken).
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import Final
 
@@ -28,11 +28,13 @@ from agentplane.events.model import Event
 from agentplane.evidence.keys import TrustedKeys
 from agentplane.evidence.report import Report
 from agentplane.imports.model import IMPORT_REQUESTED
+from agentplane.intents.executors import is_wish
 from agentplane.intents.runs import CANCEL_REQUESTED, run_stream
 from agentplane.ports import Message
 from agentplane.runs.model import RunRequested
 from services.control.imports import Finder, ImportDesk
 from services.control.intake import TooEarly
+from services.control.memberships import MembershipDesk
 from services.control.resources import ResourceDesk
 from services.control.runtime import Runtime
 
@@ -42,6 +44,7 @@ log = get_logger()
 _PATIENCE_DELIVERIES: Final = 5
 _TURNS: Final = 5
 _TURN_S: Final = 0.1
+UNTRUSTED: Final = "evidence.untrusted-key"
 
 
 class IntentDesk:
@@ -54,8 +57,14 @@ class IntentDesk:
         tenants: Collection[str],
         registry: Registry | None = None,
         finder: Finder | None = None,
+        *,
+        memberships: MembershipDesk | None = None,
     ) -> None:
-        """`registry`: the kinds of resources that may be wished for; None: only runs. `finder`: for imports."""
+        """`registry`: the kinds of resources that may be wished for; None: only runs. `finder`: for imports.
+
+        `memberships`: of executors; None: nobody may say who they are.
+        """
+        self._memberships = memberships
         self._kinds = frozenset(registry.kinds) if registry else frozenset[str]()
         self._resources = ResourceDesk(runtime, registry or Registry(()))
         self._imports = ImportDesk(runtime, registry or Registry(()), finder) if finder else None
@@ -65,6 +74,9 @@ class IntentDesk:
 
     async def act(self, message: Message) -> None:
         """Store what follows from an intent."""
+        if self._memberships is not None and is_wish(message.subject):
+            await self._memberships.act(message)
+            return
         event = intents.open_intent(message.subject, message.data, self._tenants, self._kinds)
         if event.type in RESOURCES:
             await self._resources.act(event, message.deliveries)
@@ -113,14 +125,18 @@ class IntentDesk:
 class ReportDesk:
     """Takes executors' reports, those of one executor in the order of its journal."""
 
-    def __init__(self, runtime: Runtime, trusted: TrustedKeys) -> None:
+    def __init__(self, runtime: Runtime, trusted: Callable[[], TrustedKeys]) -> None:
+        """`trusted`: the keys that count for somebody, as of now."""
         self._runtime = runtime
         self._trusted = trusted
 
     async def act(self, message: Message) -> None:
         """Store what follows from a report."""
         executor = subjects.executor_of(message.subject)
-        report = reports.read_report(message.data, executor, self._trusted)
+        report = reports.read_report(message.data, executor, self._trusted())
+        if isinstance(report, Rejection) and report.code == UNTRUSTED:  # another process may have let the key in
+            await self._runtime.catch_up()
+            report = reports.read_report(message.data, executor, self._trusted())
         if isinstance(report, Rejection):
             log.error("evidence rejected", executor=executor, code=report.code, digest=report.digest)
         for _ in range(_TURNS):

@@ -13,13 +13,12 @@ import msgspec
 from agentplane.bus import subjects
 from agentplane.bus.nats import NatsBus
 from agentplane.clock import SystemClock
-from agentplane.daemon.bus import connect
 from agentplane.daemon.lifecycle import Lifecycle
 from agentplane.daemon.logs import get_logger
-from agentplane.errors import AgentplaneError, Transient
-from agentplane.evidence.edge import load_public_key, load_signer
+from agentplane.errors import AgentplaneError
+from agentplane.evidence.edge import load_public_key
 from agentplane.evidence.journal_file import JournalFile
-from agentplane.evidence.keys import CONTROL, Ed25519Signer, TrustedKeys, executor_identity
+from agentplane.evidence.keys import CONTROL, TrustedKeys
 from agentplane.metrics.exposition import exposed
 from agentplane.ports import Bus
 from services.executor.attempts import Attempts
@@ -30,9 +29,12 @@ from services.executor.delivery import Delivery
 from services.executor.facts import Probed
 from services.executor.fetch import Responder
 from services.executor.host import Host
+from services.executor.identity import Identity, load_identity
+from services.executor.joining import Entrance
 from services.executor.ledger import Ledger
 from services.executor.nixhost import NixHost, stop_builds
 from services.executor.planning import plan_caps
+from services.executor.renewal import Renewal
 from services.executor.statedir import StateDirectory, open_state
 from services.executor.surroundings import Surroundings
 
@@ -48,7 +50,7 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
 
     settings: ExecutorSettings
     state: StateDirectory
-    signer: Ed25519Signer
+    identity: Identity
     journal: JournalFile
     workers: ThreadPoolExecutor
 
@@ -67,30 +69,32 @@ def open_all(settings: ExecutorSettings) -> Opened:
         Denied, Conflict, Transient, Broken: as `open_state`.
         Tampered: the journal does not verify.
     """
-    signer = load_signer(settings.signing_key_file, executor_identity(settings.name))
     load_public_key(settings.control_public_key_file)
     state = open_state(settings.state_dir)
     try:
-        own = TrustedKeys({signer.identity: (signer.public_key,)})
-        journal = JournalFile(state.path / "journal", signer, own, settings.name)
+        identity = load_identity(settings)
+        journal = JournalFile(state.path / "journal", identity.signer, identity.journal_keys, settings.name)
     except AgentplaneError:
         state.close()
         raise
     if journal.repair is not None:
         log.warning("the journal had a torn tail, which was never sent; cut off", repair=str(journal.repair))
     workers = ThreadPoolExecutor(_WORKERS, thread_name_prefix="work")
-    return Opened(settings=settings, state=state, signer=signer, journal=journal, workers=workers)
+    return Opened(settings=settings, state=state, identity=identity, journal=journal, workers=workers)
 
 
-async def run(settings: ExecutorSettings, lifecycle: Lifecycle) -> None:
-    """Open what is on disk, connect, adopt what runs, then serve until `lifecycle.stopping`."""
+async def run(settings: ExecutorSettings, lifecycle: Lifecycle, again: asyncio.Event | None = None) -> None:
+    """Open what is on disk, get onto the bus, adopt what runs, then serve until `lifecycle.stopping`.
+
+    `again` is set when it stopped to be started again, with other keys.
+    """
     opened = open_all(settings)
     try:
-        if (bus := await _connected(settings, lifecycle)) is None:
+        if (bus := await Entrance(settings, opened.identity, lifecycle).enter()) is None:
             return
         try:
             host = NixHost(settings)
-            executor = assemble(opened, host, bus, lambda: host.probed)
+            executor = assemble(opened, host, bus, lambda: host.probed, _restart(lifecycle, again))
             probing = lifecycle.spawn(_probe(host, opened.workers, executor), "probing")
             async with exposed(settings.metrics_port, executor.gauges):
                 await serve(executor, bus, lifecycle, probing)
@@ -99,6 +103,15 @@ async def run(settings: ExecutorSettings, lifecycle: Lifecycle) -> None:
     finally:
         stop_builds()
         opened.close()
+
+
+def _restart(lifecycle: Lifecycle, again: asyncio.Event | None) -> Callable[[], None]:
+    def restart() -> None:
+        if again is not None:
+            again.set()
+        lifecycle.stopping.set()  # quietly: the service manager would take a word of stopping for the end
+
+    return restart
 
 
 async def _probe(host: NixHost, workers: ThreadPoolExecutor, executor: Executor) -> None:
@@ -122,14 +135,17 @@ async def serve(executor: Executor, bus: NatsBus, lifecycle: Lifecycle, probing:
     await executor.stop(_FLUSH_S)
 
 
-def assemble(opened: Opened, host: Host, bus: Bus, probed: Callable[[], Probed]) -> Executor:
+def assemble(
+    opened: Opened, host: Host, bus: Bus, probed: Callable[[], Probed], restart: Callable[[], None] = lambda: None
+) -> Executor:
     """Put all parts together."""
     settings, state = opened.settings, opened.state
-    executor = Executor(settings, state, opened.signer.key_id, probed)
+    key_id = opened.identity.signer.key_id
+    executor = Executor(settings, state, key_id, probed, Renewal(settings, opened.identity, bus, restart))
     ledger = Ledger(opened.journal, executor.journaled)
     around = Surroundings(
         executor=settings.name,
-        key_id=opened.signer.key_id,
+        key_id=key_id,
         host=host,
         ledger=ledger,
         console=Console(bus, settings.name, settings.caps.console_bytes_per_second),
@@ -144,24 +160,3 @@ def assemble(opened: Opened, host: Host, bus: Bus, probed: Callable[[], Probed])
     delivery = Delivery(ledger, bus, subjects.report(settings.name))
     executor.assemble(Parts(ledger=ledger, delivery=delivery, attempts=Attempts(state, around), fetch=Responder(state)))
     return executor
-
-
-async def _connected(settings: ExecutorSettings, lifecycle: Lifecycle) -> NatsBus | None:
-    """Connect, however long it takes; None when told to stop meanwhile."""
-    nats, told = settings.nats, False
-    while not lifecycle.stopping.is_set():
-        try:
-            return await connect(nats, f"executor {settings.name}")
-        except Transient as exc:
-            if not told:
-                log.warning("NATS is away; guests run on without us meanwhile", code=exc.code, reason=str(exc))
-                told = True
-            await _pause(lifecycle, exc.delay_s)
-    return None
-
-
-async def _pause(lifecycle: Lifecycle, seconds: float) -> None:
-    try:
-        await asyncio.wait_for(lifecycle.stopping.wait(), seconds)
-    except TimeoutError:
-        return

@@ -1,13 +1,17 @@
 """The executor's configuration: one JSON file, checked whole before anything starts (agentplane.daemon.config)."""
 
 import re
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from agentplane.daemon.config import AbsolutePath, DaemonSettings, NatsSettings, Settings
 from services.executor.bundles import Bundles
 
+KEYS: Final = "keys"
+SIGNING_KEY: Final = "executor.key"
+NATS_SEED: Final = "nats.nkey"
 Mebibytes = Annotated[int, Field(ge=1, le=1 << 24)]
 Bytes = Annotated[int, Field(ge=1, le=1 << 40)]
 
@@ -52,13 +56,23 @@ class Caps(Settings):
     keep_runs: Annotated[int, Field(ge=0, le=1_000_000)] = 200  # finished and committed runs kept for `get`
 
 
+class JoinSettings(Settings):
+    """How this host gets into the fleet, the first time."""
+
+    token_file: AbsolutePath | None = None  # a one-time token; None, or no such file: an operator approves it
+
+
 class ExecutorSettings(DaemonSettings):
-    """All of it. Paths are absolute; the files need not exist while the configuration is only checked."""
+    """All of it. Paths are absolute; the files need not exist while the configuration is only checked.
+
+    Keys that are not named are the executor's own, made at first start below `state_dir`.
+    """
 
     name: Annotated[str, AfterValidator(_name)]  # as in the inventory; a DNS label
     state_dir: AbsolutePath  # journal, runs, guests: what a restart finds again
     nats: NatsSettings
-    signing_key_file: AbsolutePath  # Ed25519 private key, mode 0600
+    join: JoinSettings = JoinSettings()
+    signing_key_file: AbsolutePath = None  # type: ignore[assignment]  # filled in below; Ed25519 private key, mode 0600
     control_public_key_file: AbsolutePath  # assignments must be signed by it
     vm_kit: AbsolutePath  # the directory with vm/default.nix
     kernel_deb: AbsolutePath | None = None  # the guest kernel's Debian package, on a host without nixpkgs
@@ -70,3 +84,31 @@ class ExecutorSettings(DaemonSettings):
     guests: Guests | None = None  # None: the executor starts guests itself, as its children
     caps: Caps = Caps()
     bundles: Bundles = Bundles()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _own_keys(cls, value: object) -> object:
+        """Where a key is not named, its place below the state directory."""
+        if not isinstance(value, dict) or not isinstance(value.get("state_dir"), str | Path):
+            return value
+        current = Path(value["state_dir"]) / KEYS / "current"
+        filled = {"signing_key_file": current / SIGNING_KEY, **value}
+        nats = value.get("nats")
+        if isinstance(nats, dict) and nats.get("nkey_seed_file") is None:
+            filled["nats"] = {**nats, "nkey_seed_file": current / NATS_SEED}
+        return filled
+
+    @property
+    def keys_dir(self) -> Path:
+        """Where its own keys are."""
+        return self.state_dir / KEYS
+
+    @property
+    def own_signing_key(self) -> bool:
+        """Whether it signs with a key that it made itself."""
+        return self.signing_key_file == self.keys_dir / "current" / SIGNING_KEY
+
+    @property
+    def own_nkey(self) -> bool:
+        """Whether it connects with a key that it made itself."""
+        return self.nats.nkey_seed_file == self.keys_dir / "current" / NATS_SEED

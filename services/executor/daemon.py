@@ -6,6 +6,7 @@ from typing import Final
 import msgspec
 
 from agentplane.bus import subjects
+from agentplane.clock import SystemClock
 from agentplane.daemon.lifecycle import Lifecycle
 from agentplane.metrics.exposition import Gauge
 from agentplane.ports import Bus
@@ -19,6 +20,7 @@ from services.executor.fetch import Responder
 from services.executor.heartbeat import Heart
 from services.executor.ledger import Ledger
 from services.executor.reconcile import Room
+from services.executor.renewal import Renewal
 from services.executor.statedir import StateDirectory
 
 # Committed records are kept this long after all: a database restored from yesterday asks for them again.
@@ -38,8 +40,16 @@ class Executor:
     """One host's executor. `assemble` before anything else."""
 
     def __init__(
-        self, settings: ExecutorSettings, state: StateDirectory, key_id: str, probed: Callable[[], Probed]
+        self,
+        settings: ExecutorSettings,
+        state: StateDirectory,
+        key_id: str,
+        probed: Callable[[], Probed],
+        renewal: Renewal | None = None,
     ) -> None:
+        """`renewal`: of its keys; None: they stay."""
+        self._renewal = renewal
+        self._clock = SystemClock()
         self._settings = settings
         self._state = state
         self._key_id = key_id
@@ -108,6 +118,7 @@ class Executor:
             active=self._parts.attempts.active(self._committed),
             journal_index=head.index,
             journal_digest=head.digest or "",
+            clock=self._clock.now(),
         )
 
     def act(self, reply: HeartbeatReply) -> bool:
@@ -117,10 +128,15 @@ class Executor:
             self._committed = reply.committed_index
             self._parts.delivery.answered(reply.committed_index)
             self._forget_old_records()
+            self._renew(asked=reply.rotate)
         again = self._parts.attempts.apply(reply, self._room(self._total()))
         if self._lifecycle is not None:
             self._lifecycle.status(self.status())
         return again
+
+    def _renew(self, *, asked: bool) -> None:
+        if self._renewal is not None and self._lifecycle is not None and self._renewal.wanted(asked):
+            self._lifecycle.spawn(self._renewal.renew(), "renewal")
 
     def status(self) -> str:
         """One line for people."""

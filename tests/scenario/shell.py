@@ -94,7 +94,7 @@ class Shell:
         self.vigil = Vigil(self.runtime, bus, standing, patience=Patience(), heartbeat_seconds=5)
         self.scheduler = Scheduler(self.runtime, self.vigil, scheme(policy, control, keys), look_again_s=0.05)
         self.intents = IntentDesk(self.runtime, Office(policy=policy, signer=control), (TENANT,))
-        self.reports = ReportDesk(self.runtime, trusted)
+        self.reports = ReportDesk(self.runtime, lambda: trusted)
         self.intake = Intake(self.runtime, bus, tenants=(TENANT,), concurrency=16)
 
     @asynccontextmanager

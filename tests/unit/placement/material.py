@@ -51,8 +51,11 @@ def node(name: str, **changes: Any) -> Node:
     return replace(plain, **changes)
 
 
+_OF_CONTROL = ("last_seen", "leases", "fenced", "left", "drain", "clock")
+
+
 def state(name: str, **changes: Any) -> ExecutorState:
-    own: dict[str, Any] = {key: changes.pop(key) for key in ("last_seen", "leases", "fenced") if key in changes}
+    own: dict[str, Any] = {key: changes.pop(key) for key in _OF_CONTROL if key in changes}
     fields: dict[str, Any] = {"facts": replace(FACTS, **changes), "last_seen": NOW, **own}
     return ExecutorState(name=name, **fields)
 

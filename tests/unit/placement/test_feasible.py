@@ -30,6 +30,9 @@ CASES: dict[str, tuple[Node, ExecutorState, dict[str, Any]]] = {
     "fenced": (node("a"), state("a", fenced="it signs with another key"), {}),
     "unreachable": (node("a"), state("a", last_seen=NOW - timedelta(seconds=31)), {}),
     "draining": (node("a"), state("a", draining=True), {}),
+    "retired": (node("a"), state("a", left=("retired", "retired since yesterday by user:op")), {}),
+    "revoked": (node("a"), state("a", left=("revoked", "revoked since yesterday by user:op")), {}),
+    "clock": (node("a"), state("a", clock="its clock is 312 s ahead, more than 60 s"), {}),
     "platform": (node("a", arch="aarch64"), state("a"), {}),
     "backend": (node("a"), state("a", backends=("process",)), {}),
     "no-kvm": (node("a"), state("a"), {"policy": KVM_ONLY}),
@@ -73,6 +76,12 @@ def test_all_reasons_are_given_together() -> None:
     declared = node("a", enabled=False, health=Health.DRAINED)
     check = row(ask(fleet(declared), state("a", draining=True, leases=(BIG,)), secrets=("X",)), "a")
     assert codes(check) == ["disabled", "drained", "draining", "secret", "capacity"]
+
+
+def test_an_operators_drain_says_since_when_and_by_whom() -> None:
+    check = row(ask(fleet(node("a")), state("a", drain="since 2026-03-01T12:00:00Z by user:op (new disks)")), "a")
+    assert check.reasons == ("draining: draining since 2026-03-01T12:00:00Z by user:op (new disks)",)
+    assert check.remedies == ("agentplane executor resume a",)
 
 
 def test_the_probes_own_words_say_why_there_is_no_kvm() -> None:
