@@ -16,7 +16,7 @@
 
       apps = eachSystem (_: pkgs: own: import ./modules/nix/apps.nix { inherit pkgs; inherit (own) agentplane; });
 
-      nixosModules = lib.genAttrs [ "default" "control" "projector" "executor" "database" "bus" "context" "release" "backup" ]
+      nixosModules = lib.genAttrs [ "default" "control" "projector" "executor" "database" "bus" "context" "release" "backup" "cache" ]
         (name: { imports = [ (./modules + "/${name}.nix") ]; });
 
       nixosConfigurations = lib.mapAttrs

@@ -45,6 +45,7 @@ in
     }];
     environment = {
       systemPackages = [ fleet.package ];
+      pathsToLink = [ "/share/agentplane" ]; # bundles to begin with
       variables.AGENTPLANE_STATE_DIR = "/etc/agentplane";
       etc."agentplane/context.json".source = checked;
     };

@@ -20,8 +20,16 @@ in
         control_public_key_file = "/etc/agentplane/trusted/control.pub";
         vm_kit = "${config.services.agentplane.executor.package}/share/agentplane/vm";
         guests.socket = "/run/agentplane/guest.sock";
+      } // lib.optionalAttrs (config.services.agentplane.caches != [ ]) {
+        bundles = { inherit (config.services.agentplane) caches; trusted_public_keys = config.services.agentplane.cacheKeys; };
       };
       assertions = { config, cfg, option, ... }: [
+        {
+          assertion = config.services.agentplane.caches == [ ] || config.services.agentplane.cacheKeys != [ ];
+          message = ''
+            services.agentplane.caches = [ ${toString config.services.agentplane.caches} ] and no cacheKeys: nothing of them
+            would be believed. Put cache.pub into services.agentplane.trust (`agentplane keys` makes it), or name the keys.'';
+        }
         {
           assertion = builtins.match "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?" (toString cfg.settings.name) != null;
           message = ''

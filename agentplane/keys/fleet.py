@@ -1,6 +1,7 @@
 """The keys of a fleet below one directory: what every host may know, and per host what only it may. Repeatable.
 
-    trust/       control.pub, ca.pem, executors/<name>.pub    public: part of every host's configuration
+    trust/       control.pub, ca.pem, cache.pub, executors/<name>.pub
+                                                              public: part of every host's configuration
     users.json   public NATS keys by role                     public: part of the control host's configuration
     secret/control/, secret/<executor>/, secret/people/       private: to that host's /var/keys, and nowhere else
     secret/authority/ca.key                                   private: signs the bus's certificate, needed on no host
@@ -23,6 +24,7 @@ import msgspec
 
 from agentplane.bus import nkeys
 from agentplane.bus.users import BusUsers
+from agentplane.caches.keys import public_part, secret_text
 from agentplane.daemon.config import check_settings, load_document
 from agentplane.errors import Broken, Conflict, Refused
 from agentplane.evidence.edge import generate_key_pair
@@ -56,6 +58,7 @@ def make(directory: Path, wanted: Wanted, now: datetime) -> tuple[Path, ...]:
         _signing(directory, wanted.executors)
         _certificate(directory, wanted.addresses, now)
         _passwords(directory / "secret" / "control")
+        _cache(directory)
         _users(directory, wanted)
     except OSError as exc:
         raise Broken(f"cannot write: {exc.strerror}", code="keys.unwritable", where=str(exc.filename)) from exc
@@ -115,6 +118,16 @@ def _passwords(host: Path) -> None:
 
 def _password_file(role: str) -> bytes:
     return f"*:*:*:agentplane_{role}:{secrets.token_hex(24)}\n".encode()
+
+
+def _cache(directory: Path) -> None:
+    """Who pushes bundles signs them with this, on the control host."""
+    secret = _private(directory / "secret" / "control" / "cache.key", _cache_key)
+    (directory / "trust" / "cache.pub").write_text(f"{public_part(secret.decode())}\n")
+
+
+def _cache_key() -> bytes:
+    return f"{secret_text('agentplane-cache-1', secrets.token_bytes(32))}\n".encode()
 
 
 def _users(directory: Path, wanted: Wanted) -> None:

@@ -14,6 +14,9 @@
     };
     control = { enable = true; inventory = ../inventory.json; };
     projector.enable = true;
+    cache = { enable = true; openFirewall = true; };
+    backup.enable = true;
+    release.reverse = true;
     context = { enable = true; nkeySeedFile = "/var/keys/operator.nkey"; };
   };
 }

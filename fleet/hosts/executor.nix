@@ -1,4 +1,4 @@
-# An executor host: six lines of configuration beside the common ones.
+# An executor host: six lines of configuration beside the common ones, and where guests come from.
 name:
 {
   imports = [ ./common.nix ];
@@ -8,5 +8,6 @@ name:
     trust = ../trust;
     credentialsDirectory = "/var/keys";
     executor.enable = true;
+    caches = [ "http://control.example:8090" ];
   };
 }

@@ -28,7 +28,7 @@ in
       example = lib.literalExpression "./trust";
       description = ''
         A directory of public keys, `trust/` as `agentplane keys` makes it: `control.pub`, `executors/NAME.pub`, and
-        `ca.pem` where an authority of your own signed the bus's certificate. It becomes `/etc/agentplane/trusted`.
+        `cache.pub` of who signs guests, `ca.pem` where an authority of your own signed the bus's certificate. It becomes `/etc/agentplane/trusted`.
       '';
     };
     tls = {
@@ -44,6 +44,21 @@ in
         example = "control.example";
         description = "The name that the bus's certificate must bear, where it is not the one in the address.";
       };
+    };
+    caches = mkOption {
+      type = types.listOf types.str;
+      default = [ ];
+      example = [ "http://control.example:8090" ];
+      description = ''
+        Binary caches that executors take bundles' guests from, best first; what is in them is believed by `cacheKeys`
+        alone, not by where it lies.
+      '';
+    };
+    cacheKeys = mkOption {
+      type = types.listOf types.str;
+      default = if has "cache.pub" then [ (lib.removeSuffix "\n" (builtins.readFile (cfg.trust + "/cache.pub"))) ] else [ ];
+      defaultText = lib.literalMD "what is in `cache.pub` of `trust`, if it is there";
+      description = "Public keys (`name:base64`) whose signatures on guests are believed.";
     };
     credentialsDirectory = mkOption {
       type = types.nullOr secrets.type;

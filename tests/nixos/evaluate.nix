@@ -15,11 +15,12 @@ let
     options = lib.genAttrs [ "boot" "environment" "fileSystems" "nix" "system" "users" ] (_: free) // {
       systemd.services = lib.mkOption { type = lib.types.attrsOf service; default = { }; };
       systemd.timers = free;
+      systemd.tmpfiles = free;
       systemd.packages = lib.mkOption { type = lib.types.listOf lib.types.unspecified; default = [ ]; };
       assertions = lib.mkOption { type = lib.types.listOf lib.types.unspecified; default = [ ]; };
       networking.hostName = lib.mkOption { type = lib.types.str; default = "nixos"; };
       networking.firewall.allowedTCPPorts = lib.mkOption { type = lib.types.listOf lib.types.port; default = [ ]; };
-      services = { nats = free; postgresql = free; };
+      services = { nats = free; postgresql = free; static-web-server = free; };
     };
     config = { nix.package = pkgs.nix; services.postgresql.package = pkgs.postgresql; _module.args = { inherit pkgs; }; };
   };

@@ -7,6 +7,7 @@ let
     callPackage = _: _: stub "agentplane";
     runCommand = name: _: _: stub name;
     writeText = name: _: stub name;
+    runtimeShell = "/bin/sh";
     inherit lib;
   };
 in

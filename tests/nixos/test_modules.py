@@ -1,7 +1,6 @@
 """The NixOS modules: what the sample fleet becomes, and what is said to every mistake."""
 
 import json
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -65,15 +64,6 @@ def test_an_executor_takes_six_lines(evaluate: Evaluate) -> None:
     assert answer["refused"] == []
     settings = check_settings(answer["settings"]["executor"], ExecutorSettings, origin="six lines")
     assert settings.name == "exec-a"
-
-
-def test_the_guide_s_snippets_evaluate(evaluate: Evaluate) -> None:
-    guide = (ROOT / "docs" / "deploy.md").read_text()
-    snippets = re.findall(r"^ *```nix\n(.*?)^ *```", guide, flags=re.DOTALL | re.MULTILINE)
-    assert snippets
-    for snippet in snippets:
-        host = re.sub(r"\./(trust|users\.json|inventory\.json)", r"./fleet/\1", snippet)
-        assert evaluate(f'{{ lib, ... }}: {{ networking.hostName = "exec-a"; {host} }}')["refused"] == []
 
 
 def test_credentials_replace_those_of_the_unit_file_and_carry_the_names_that_settings_use(evaluate: Evaluate) -> None:
@@ -189,15 +179,15 @@ def test_a_bus_off_this_host_needs_a_certificate(evaluate: Evaluate) -> None:
 
 
 def test_nothing_is_opened_unless_asked_for(evaluate: Evaluate) -> None:
-    assert evaluate(control())["openPorts"] == [4222]
-    assert evaluate(control("bus.openFirewall = lib.mkForce false;"))["openPorts"] == []
+    assert evaluate(control())["openPorts"] == [8090, 4222]
+    assert evaluate(control("bus.openFirewall = lib.mkForce false;"))["openPorts"] == [8090]
     assert evaluate(executor())["openPorts"] == []
 
 
 def test_only_what_is_local_is_waited_for(evaluate: Evaluate) -> None:
     local = evaluate(control())["order"]["agentplane-control"]
     assert {"postgresql.service", "nats.service"} <= set(local)
-    remote = """bus.enable = lib.mkForce false; database.enable = lib.mkForce false;
+    remote = """backup.enable = lib.mkForce false; bus.enable = lib.mkForce false; database.enable = lib.mkForce false;
       servers = [ "tls://bus.example:4222" ];
       control.settings.postgres.conninfo = "host=db.example dbname=agentplane user=agentplane_append";"""
     answer = evaluate(control(remote))

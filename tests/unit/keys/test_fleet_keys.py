@@ -8,6 +8,7 @@ import pytest
 from cryptography import x509
 
 from agentplane.bus.users import BusUsers
+from agentplane.caches.keys import parse_public_key, public_part
 from agentplane.cli.main import main
 from agentplane.daemon.config import load_settings
 from agentplane.errors import Refused
@@ -24,6 +25,7 @@ def test_private_files_are_private_and_public_ones_hold_no_secret(tmp_path: Path
     public = {path for path in made if path.parts[0] != "secret"}
     assert {str(path) for path in public} == {
         "trust/ca.pem",
+        "trust/cache.pub",
         "trust/control.pub",
         "trust/executors/exec-a.pub",
         "users.json",
@@ -40,6 +42,8 @@ def test_the_keys_are_those_that_the_daemons_load(tmp_path: Path) -> None:
     load_private_key(tmp_path / "secret/control/control.key")
     load_private_key(tmp_path / "secret/exec-a/executor.key")
     load_trusted_keys(tmp_path / "trust")
+    public = parse_public_key((tmp_path / "trust/cache.pub").read_text().strip())
+    assert public == public_part((tmp_path / "secret/control/cache.key").read_text())
     users = load_settings(tmp_path / "users.json", BusUsers).users()
     assert [user.name for user in users] == ["control", "projector", "executor exec-a", "user alice of default"]
 
