@@ -3,6 +3,7 @@
 One contract suite per port (tests/contract) runs over the memory and the real adapter.
 """
 
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Protocol
 
@@ -31,6 +32,10 @@ class EventStore(Protocol):
 
     async def read_stream(self, stream: StreamId, after_version: int = 0) -> tuple[StoredEvent, ...]:
         """One stream's events in order."""
+        ...
+
+    async def find(self, *ids: uuid.UUID) -> tuple[StoredEvent, ...]:
+        """The events with these ids, of any tenant, as far as there are any, in order."""
         ...
 
     async def head(self) -> int:

@@ -1,5 +1,6 @@
 """The event store on PostgreSQL: one writer and one reader connection per process, both opened when first needed."""
 
+import uuid
 from collections.abc import AsyncIterator
 from typing import Final, Self
 
@@ -53,6 +54,10 @@ class PostgresEventStore:
     async def read_stream(self, stream: StreamId, after_version: int = 0) -> tuple[StoredEvent, ...]:
         """One stream's events in order. Raises Transient."""
         return await self._reader.read_stream(stream, after_version)
+
+    async def find(self, *ids: uuid.UUID) -> tuple[StoredEvent, ...]:
+        """The events with these ids, as far as there are any, in order. Raises Transient."""
+        return await self._reader.find(*ids)
 
     async def head(self) -> int:
         """The last sequence; 0 for an empty log. Raises Transient."""

@@ -32,7 +32,6 @@ from agentplane.metrics.exposition import exposed
 from agentplane.ports import EventStore
 from agentplane.store.outbox import OutboxCursor
 from agentplane.store.postgres import PostgresEventStore
-from agentplane.store.reader import LogReader
 from agentplane.store.relay import Relay
 from services.control.bus import ControlBus
 from services.control.config import ControlSettings
@@ -40,7 +39,6 @@ from services.control.connections import Connections
 from services.control.desks import IntentDesk, ReportDesk
 from services.control.door import Door
 from services.control.gauges import gauges
-from services.control.imports import Finder
 from services.control.intake import Intake
 from services.control.memberships import MembershipDesk
 from services.control.resources import CURSOR, Cursor, Reconciler
@@ -92,10 +90,8 @@ class Control:
         store: EventStore,
         bus: ControlBus,
         cursor: Cursor,
-        *,
-        finder: Finder,
     ) -> None:
-        """`cursor`: where the controllers of resources are in the log. `finder`: looks up what is imported."""
+        """`cursor`: where the controllers of resources are in the log."""
         found = installed()
         for each in found.left_out:
             log.error("a domain cannot be used", entry_point=each.entry_point, reason=each.reason)
@@ -128,9 +124,7 @@ class Control:
         self.scheduler = Scheduler(self.runtime, self.vigil, scheme, look_again_s=settings.heartbeat_seconds)
         office = Office(policy=settings.policy, signer=identity.signer, rules=rules)
         memberships = MembershipDesk(self.runtime, self.roster)
-        self.intents = IntentDesk(
-            self.runtime, office, settings.tenants, found.registry, finder, memberships=memberships
-        )
+        self.intents = IntentDesk(self.runtime, office, settings.tenants, found.registry, memberships=memberships)
         self.reconciler = Reconciler(
             self.runtime,
             found.registry,
@@ -199,8 +193,7 @@ async def run(settings: ControlSettings, lifecycle: Lifecycle) -> None:
             return
         try:
             cursor = OutboxCursor(conninfo, CURSOR)
-            finder = LogReader(conninfo)
-            control = Control(settings, identity, store, bus, cursor, finder=finder)
+            control = Control(settings, identity, store, bus, cursor)
             relay = _relay(store, conninfo, bus)
             if (joining := settings.joining) is not None:
                 watching = _watch_connections(settings, joining.watcher_nkey_seed_file, control, lifecycle)
@@ -208,7 +201,6 @@ async def run(settings: ControlSettings, lifecycle: Lifecycle) -> None:
             async with exposed(settings.metrics_port, gauges(control.runtime, control.vigil, relay[0])):
                 await _serve(control, relay, lifecycle)
             await cursor.close()
-            await finder.close()
         finally:
             await bus.close()
 

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from agentplane.bus import subjects
 from agentplane.controllers import cancels, intents, reports, runs
 from agentplane.controllers.decision import Decision
-from agentplane.controllers.records import RunRecord
+from agentplane.controllers.records import RunKey, RunRecord
 from agentplane.controllers.reports import Rejection
 from agentplane.controllers.run_fold import fold_run
 from agentplane.controllers.runs import Office
@@ -22,7 +22,7 @@ from agentplane.domains import deadletters
 from agentplane.domains.deadletters import RETRY_REQUESTED
 from agentplane.domains.registry import Registry
 from agentplane.domains.resource import INTENTS as RESOURCES
-from agentplane.errors import Refused
+from agentplane.errors import Refused, Transient
 from agentplane.events.codec import payload
 from agentplane.events.model import Event
 from agentplane.evidence.keys import TrustedKeys
@@ -32,9 +32,10 @@ from agentplane.intents.executors import is_wish
 from agentplane.intents.runs import CANCEL_REQUESTED, run_stream
 from agentplane.ports import Message
 from agentplane.runs.model import RunRequested
-from services.control.imports import Finder, ImportDesk
+from services.control.imports import ImportDesk
 from services.control.intake import TooEarly
 from services.control.memberships import MembershipDesk
+from services.control.repeats import stored_before
 from services.control.resources import ResourceDesk
 from services.control.runtime import Runtime
 
@@ -56,18 +57,17 @@ class IntentDesk:
         office: Office,
         tenants: Collection[str],
         registry: Registry | None = None,
-        finder: Finder | None = None,
         *,
         memberships: MembershipDesk | None = None,
     ) -> None:
-        """`registry`: the kinds of resources that may be wished for; None: only runs. `finder`: for imports.
+        """`registry`: the kinds of resources that may be wished for; None: only runs.
 
         `memberships`: of executors; None: nobody may say who they are.
         """
         self._memberships = memberships
         self._kinds = frozenset(registry.kinds) if registry else frozenset[str]()
         self._resources = ResourceDesk(runtime, registry or Registry(()))
-        self._imports = ImportDesk(runtime, registry or Registry(()), finder) if finder else None
+        self._imports = ImportDesk(runtime, registry or Registry(()))
         self._runtime = runtime
         self._office = office
         self._tenants = tenants
@@ -78,18 +78,27 @@ class IntentDesk:
             await self._memberships.act(message)
             return
         event = intents.open_intent(message.subject, message.data, self._tenants, self._kinds)
+        try:
+            await self._act(event, message.deliveries)
+        except Transient:  # its id may be taken, which no patience mends
+            if not await stored_before(self._runtime.store, event):
+                raise
+
+    async def _act(self, event: Event, deliveries: int) -> None:
         if event.type in RESOURCES:
-            await self._resources.act(event, message.deliveries)
-        elif event.type == IMPORT_REQUESTED and self._imports is not None:
+            await self._resources.act(event, deliveries)
+        elif event.type == IMPORT_REQUESTED:
             await self._imports.act(event)
         elif event.type == RETRY_REQUESTED:
             await self._retry(event)
         elif event.type == CANCEL_REQUESTED:
-            await self._cancel(event, message.deliveries)
+            await self._cancel(event, deliveries)
         else:
             await self._request(event)
 
     async def _request(self, event: Event) -> None:
+        if self._runtime.state.run(RunKey(event.stream.tenant, event.stream.name)) is not None:
+            await stored_before(self._runtime.store, event)
         original = await self._original(event)
 
         def decide(state: ControlState, now: datetime) -> Decision:

@@ -2,7 +2,6 @@
 
 import uuid
 from datetime import datetime
-from typing import Protocol
 
 from agentplane.controllers.decision import Decision
 from agentplane.controllers.state import ControlState
@@ -15,26 +14,17 @@ from agentplane.imports.shaping import rules_of
 from services.control.runtime import Runtime
 
 
-class Finder(Protocol):
-    """Events by their ids; agentplane.store.reader.LogReader."""
-
-    async def find(self, *ids: uuid.UUID) -> tuple[StoredEvent, ...]:
-        """The events with these ids, of any tenant, as far as there are any."""
-        ...
-
-
 class ImportDesk:
     """Takes wishes to import. A batch that comes again finds its own report in the log."""
 
-    def __init__(self, runtime: Runtime, registry: Registry, finder: Finder) -> None:
+    def __init__(self, runtime: Runtime, registry: Registry) -> None:
         self._runtime = runtime
-        self._finder = finder
         self._registry = registry
 
     async def act(self, intent: Event) -> None:
         """Store what is new of a batch, and a report. Raises Refused, Transient."""
         tenant = intent.stream.tenant
-        found = await self._finder.find(*admit.lookups(intent))
+        found = await self._runtime.store.find(*admit.lookups(intent))
         rules = rules_of(tenant, self._registry)
         known, taken = split(found, tenant)
 

@@ -22,6 +22,7 @@ from agentplane.events.model import Event, StoredEvent, StreamId
 from agentplane.events.upcasting import NEWER
 from agentplane.store.outbox import Place
 from services.control.limits import TimeLimit
+from services.control.repeats import stored_before
 from services.control.runtime import Runtime
 
 log = get_logger()
@@ -57,7 +58,7 @@ class ResourceDesk:
 
     async def act(self, intent: Event, deliveries: int) -> None:
         """Store what follows from a wish, once. Raises Refused, Transient."""
-        if deliveries > 1 and await self._stored(intent):
+        if deliveries > 1 and await stored_before(self._runtime.store, intent):
             return
 
         def decide(state: ControlState, now: datetime) -> Decision:
@@ -65,18 +66,8 @@ class ResourceDesk:
 
         try:
             await self._runtime.settle(decide)
-        except Transient:
-            if not await self._stored(intent):
-                raise
         except NotFound as unknown:  # a kind that no domain here declares
             raise Refused(str(unknown), code=unknown.code, hint=unknown.hint) from unknown
-
-    async def _stored(self, intent: Event) -> bool:
-        stream = await self._runtime.store.read_stream(intent.stream)
-        found = next((stored.event for stored in stream if stored.event.id == intent.id), None)
-        if found is not None and (found.data, found.actor, found.type) != (intent.data, intent.actor, intent.type):
-            raise Refused("another intent is stored under this id", code="intent.duplicate-id")
-        return found is not None
 
 
 class Reconciler:
