@@ -56,23 +56,39 @@ PROJECTIONS: Final[dict[str, Projection]] = {each.name: each for each in (RUNS, 
 
 def touched(projection: Projection, events: Sequence[StoredEvent]) -> tuple[Key, ...]:
     """The keys whose views a batch needs, each once, in order."""
-    found = (projection.key(stored) for stored in events)
+    found = (_key(projection, stored) for stored in events)
     return tuple(dict.fromkeys(key for key in found if key is not None))
+
+
+def _key(projection: Projection, stored: StoredEvent) -> Key | None:
+    """The key, where it can be said; where not, `fold` stops before the event and says why."""
+    try:
+        return projection.key(stored)
+    except (AgentplaneError, *_MISTAKES):
+        return None
+
+
+def passes_by(projection: Projection, events: Sequence[StoredEvent]) -> bool:
+    """Whether a batch surely does nothing to a projection but move its position."""
+    try:
+        return all(projection.key(stored) is None for stored in events)
+    except (AgentplaneError, *_MISTAKES):
+        return False
 
 
 def fold(projection: Projection, views: Mapping[Key, Any], events: Sequence[StoredEvent], position: int) -> Folded:
     """Apply events after `position` to the views they touch. Stops before the first event that cannot be applied."""
     changed: dict[Key, Any] = {}
     for stored in events:
-        key = projection.key(stored)
-        if key is not None:
-            before = changed[key] if key in changed else views.get(key)
-            try:
+        try:
+            key = projection.key(stored)
+            if key is not None:
+                before = changed[key] if key in changed else views.get(key)
                 after = projection.apply(before, projection.upcasters.current(stored))
-            except (AgentplaneError, *_MISTAKES) as exc:
-                return Folded(changed=changed, position=position, poison=_poison(stored, exc))
-            if after is not None:
-                changed[key] = after
+                if after is not None:
+                    changed[key] = after
+        except (AgentplaneError, *_MISTAKES) as exc:
+            return Folded(changed=changed, position=position, poison=_poison(stored, exc))
         position = stored.sequence
     return Folded(changed=changed, position=position, poison=None)
 

@@ -3,6 +3,7 @@
 With a suffix the views stand in the shadow tables of a rebuild, under a checkpoint of their own.
 """
 
+from collections.abc import Sequence
 from typing import Any, Final, LiteralString
 
 import msgspec
@@ -29,6 +30,16 @@ CHECKPOINT: Final[LiteralString] = (
 _ADVANCE: Final[LiteralString] = """
     UPDATE views.checkpoints
     SET position = %s, poison_sequence = %s, poison_event = %s, reason = %s, updated_at = now() WHERE projection = %s"""
+
+
+_GO_ON: Final[LiteralString] = """
+    WITH here AS (
+        SELECT projection FROM views.checkpoints JOIN unnest(%s::text[], %s::int[]) AS known(name, current)
+            ON projection = name AND version = current
+        WHERE position = %s AND poison_sequence IS NULL ORDER BY projection FOR UPDATE OF checkpoints
+    )
+    UPDATE views.checkpoints SET position = %s, updated_at = now() FROM here
+    WHERE checkpoints.projection = here.projection RETURNING checkpoints.projection"""
 
 
 class Stepped(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,6 +94,15 @@ async def step(
 def _awaits_a_newer_program(reason: str) -> bool:
     """Whether a projection stands before an event of a newer version: another process may know it, so it is no end."""
     return reason.startswith(NEWER)
+
+
+async def pass_by(
+    connection: AsyncConnection[Row], projections: Sequence[Projection], position: int, until: int
+) -> frozenset[str]:
+    """Move projections that stand at `position` to `until` in one statement; the names of those that were there."""
+    names, versions = [each.name for each in projections], [each.version for each in projections]
+    moved = await connection.execute(_GO_ON, [names, versions, position, until])
+    return frozenset(str(row[0]) for row in await moved.fetchall())
 
 
 async def read(connection: AsyncConnection[Row], after: int, limit: int) -> Events:

@@ -14,11 +14,11 @@ import structlog
 from psycopg import AsyncConnection
 
 from agentplane.errors import Conflict, NotFound
-from agentplane.projections.engine import PROJECTIONS, Projection
+from agentplane.projections.engine import PROJECTIONS, Projection, passes_by
 from agentplane.projections.status import Poison, Rebuilt, Status
 from agentplane.store import view_tables as tables
 from agentplane.store.connection import Link, Row
-from agentplane.store.projecting import Events, prepare, read, step
+from agentplane.store.projecting import Events, pass_by, prepare, read, step
 from agentplane.store.rebuilding import rebuild
 from agentplane.store.view_tables import REBUILD_SUFFIX
 
@@ -88,17 +88,43 @@ class ViewStore:
         position = self._positions.get(name)
         if position is None:
             return None
+        return position, await self._page_after(connection, position)
+
+    async def _page_after(self, connection: AsyncConnection[Row], position: int) -> Events:
         if self._page is None or self._page[0] != position or not self._page[1]:
             self._page = (position, await read(connection, position, self._batch))
-        return self._page
+        return self._page[1]
 
     async def catch_up(self) -> int:
         """Bring every projection to the head of the log, in turns; how many events were folded. Raises as `step`."""
         total = 0
-        while folded := sum([await self.step(name) for name in self._projections]):
+        while folded := await self._pass_by() + sum([await self.step(name) for name in self._projections]):
             total += folded
         self._page = None
         return total
+
+    async def _pass_by(self) -> int:
+        """Move on all projections to which the next events do nothing, in one statement; by how many events.
+
+        Most domains have nothing to do with most events: a transaction for each of them would hold up the others.
+        """
+        going = [each for each in self._projections.values() if each.name not in self._stopped]
+        positions = [self._positions[each.name] for each in going if each.name in self._positions]
+        if not positions:
+            return 0
+        async with self._turn, self._link.use() as connection:
+            page = await self._page_after(connection, position := min(positions))
+            here = [each for each in going if self._positions.get(each.name) == position]
+            idle = [each for each in here if passes_by(each, page)] if page else []
+            if not idle:
+                return 0
+            moved = await pass_by(connection, idle, position, page[-1].sequence)
+        for each in idle:
+            if each.name in moved:
+                self._positions[each.name] = page[-1].sequence
+            else:  # its checkpoint is elsewhere by now: the next step looks
+                self._positions.pop(each.name)
+        return len(page) * len(moved)
 
     async def status(self) -> tuple[Status, ...]:
         """How every projection does. Raises Transient."""

@@ -1,5 +1,6 @@
 """The read models of the VerMAS families on a real PostgreSQL: kept, rebuilt to the same bytes, asked for, private."""
 
+import asyncio
 import random
 from collections.abc import AsyncIterator
 
@@ -148,3 +149,21 @@ async def test_questions_that_cannot_be_answered_say_why(acme: ViewClient) -> No
 
 def test_the_domain_is_installed() -> None:
     assert {"work_items", "work_agents"} <= installed().registry.projections.keys()
+
+
+async def test_events_that_concern_nobody_move_all_on_and_two_projectors_agree(
+    store: PostgresEventStore, work: ViewStore, database: Database
+) -> None:
+    foreign = tuple(happened("invoice.paid", n, cents=n) for n in range(11))
+    other = ViewStore(database.conninfo(PROJECT), tuple(REGISTRY.projections.values()), batch=3)
+    try:
+        await record(store, foreign)
+        await work.catch_up()
+        await other.catch_up()
+        await record(store, (*STORY, happened("invoice.paid", 99, cents=99)))
+        await asyncio.gather(work.catch_up(), other.catch_up())
+        head = len(foreign) + len(STORY) + 1
+        assert {(each.position, each.lag) for each in await work.status()} == {(head, 0)}
+        assert all([(await other.rebuild(name)).equal for name in other.names])
+    finally:
+        await other.close()

@@ -9,7 +9,17 @@ from hypothesis import strategies as st
 
 from agentplane.events.model import StoredEvent
 from agentplane.intents.runs import run_stream
-from agentplane.projections.engine import EVIDENCE, EXECUTORS, PROJECTIONS, RUNS, Key, Projection, fold, touched
+from agentplane.projections.engine import (
+    EVIDENCE,
+    EXECUTORS,
+    PROJECTIONS,
+    RUNS,
+    Key,
+    Projection,
+    fold,
+    passes_by,
+    touched,
+)
 from agentplane.runs import executors, facts
 from agentplane.runs.executors import executor_stream
 from agentplane.runs.states import Outcome
@@ -112,3 +122,21 @@ def test_an_executor_shows_leases_reachability_and_journal() -> None:
     log.add(stream, executors.RELEASED, executors.ExecutorReleased(tenant="acme", run="r", epoch=1, reason="finished"))
     view = fold(EXECUTORS, {}, log.stored, 0).changed["system", "exec-1"]
     assert (view.reachable, view.leases) == (True, ())
+
+
+def test_a_key_that_cannot_be_said_stops_that_projection_before_the_event() -> None:
+    log = Log()
+    log.run("one")
+
+    def key(stored: StoredEvent) -> tuple[str, ...] | None:
+        if stored.sequence == 3:
+            raise KeyError("nothing there")
+        return RUNS.key(stored)
+
+    broken = RUNS._replace(key=key)
+    assert not passes_by(broken, log.stored[2:3])
+    assert touched(broken, log.stored) == touched(RUNS, log.stored)
+    done = fold(broken, {}, log.stored, 0)
+    assert done.poison is not None
+    assert (done.position, done.poison.sequence) == (2, 3)
+    assert "KeyError" in done.poison.reason
