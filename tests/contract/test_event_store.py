@@ -271,3 +271,12 @@ async def test_wakeups_follow_appends_and_polls(store: EventStore) -> None:
         while not await store.read(0):
             await anext(wakeups)
     await wakeups.aclose()  # type: ignore[attr-defined]
+
+
+async def test_events_are_found_by_their_ids_in_order(store: EventStore) -> None:
+    told = await store.append(
+        append(event(stream("a")), event(stream("a"))), append(event(stream("b", tenant="globex")))
+    )
+    ids = [each.event.id for each in told]
+    assert await store.find(ids[2], uuid.uuid4(), ids[0]) == (told[0], told[2])
+    assert await store.find() == ()
