@@ -12,8 +12,8 @@ from agentplane.bus.subjects import event_subject
 from agentplane.events.cloudevents import encode
 from agentplane.events.model import Append, Event, StreamId
 from tests.domains import Shop, wish
-from tests.scenario.shell import AdversarialStore, Shell, intent
-from tests.scenario.test_resource_story import World, stored, world
+from tests.scenario.shell import AdversarialStore, Shell, intent, stored
+from tests.scenario.test_resource_story import World, world
 
 __all__ = ["world"]
 
