@@ -19,6 +19,7 @@ from agentplane.events.model import StreamId
 RESERVED: Final = frozenset({"resource", "controller", "run", "executor", "intent", "event", "gate", "evidence"})
 TYPE: Final = re.compile(r"[a-z][a-z0-9_-]*(\.[a-z0-9_-]+)+")
 _NEAR: Final = 3
+_ENUM: Final = re.compile(r"Invalid enum value .*?(?= - at |$)", re.DOTALL)
 
 StreamOf = Callable[[str, str, dict[str, Any], str], StreamId]
 
@@ -76,7 +77,12 @@ def check(type_: FactType, data: Mapping[str, Any]) -> None:
     try:
         msgspec.convert(data, type_.data, strict=True)
     except (msgspec.ValidationError, RecursionError) as exc:
-        raise Refused(str(exc), code="event.data-invalid", where=type_.name, hint=hint) from None
+        raise Refused(problem(exc), code="event.data-invalid", where=type_.name, hint=hint) from None
+
+
+def problem(exc: Exception) -> str:
+    """What is wrong with data, without the value."""
+    return _ENUM.sub("not one of the values that are known", str(exc))
 
 
 def json_schema(type_: FactType) -> dict[str, Any]:

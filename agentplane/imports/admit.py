@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from agentplane.controllers.decision import Decision
-from agentplane.domains.facts import FactType
+from agentplane.domains.facts import FactType, find, problem
 from agentplane.errors import AgentplaneError, Refused
 from agentplane.events.codec import data_of, payload
 from agentplane.events.model import Append, Event, Phase
@@ -111,7 +111,7 @@ def check_fact(line: Line, facts: Mapping[str, FactType]) -> None:
         msgspec.convert(line.data, fact.data, strict=True)
     except (msgspec.ValidationError, RecursionError) as exc:
         hint = f"agentplane schema {line.type}"
-        raise Refused(f"data of {line.type}: {exc}", code="event.data-invalid", hint=hint) from None
+        raise Refused(f"data of {line.type}: {problem(exc)}", code="event.data-invalid", hint=hint) from None
 
 
 def _check_secrets(line: Line) -> None:
