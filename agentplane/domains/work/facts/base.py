@@ -5,7 +5,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-_WORD = r"^[^\x00-\x1f\x7f]+$"  # of one line, and nothing that a terminal or a database would trip over
+_WORD = r"^[^\x00-\x1f\x7f]+(?![\s\S])"  # of one line, and nothing that a terminal or a database would trip over
 Id = Annotated[str, Meta(min_length=1, max_length=200, pattern=_WORD)]
 Agent = Annotated[
     str,
