@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from agentplane.controllers.decision import Decision
-from agentplane.domains.facts import FactType, find, problem
+from agentplane.domains.facts import FactType, problem
 from agentplane.errors import AgentplaneError, Refused
 from agentplane.events.codec import data_of, payload
 from agentplane.events.model import Append, Event, Phase
