@@ -27,6 +27,7 @@ from services.executor.authority import Mandate, verify_assignment
 from services.executor.collecting import collect, empty, keep_console
 from services.executor.host import Execution
 from services.executor.ledger import AttemptLedger, about
+from services.executor.patience import Patience
 from services.executor.planning import make_plan
 from services.executor.publication import Publication
 from services.executor.reporting import run_facts, started_report
@@ -53,7 +54,7 @@ class Attempt:
         self._launch = Launch(around, directory.key, self._assignment)
         self._confirmed = asyncio.Event()
         self._cancelled = asyncio.Event()
-        self._away_since: float | None = None
+        self._patience = Patience(around.patience_s)
         if confirmed:
             self._confirmed.set()
         if self._record.cancel_reason is not None:
@@ -129,7 +130,7 @@ class Attempt:
         except Broken as exc:
             self._end(Outcome.BUILD_FAILED if exc.code.startswith("nix.") else Outcome.HOST_FAILED, _told(exc))
         except Transient as exc:
-            if not exc.code.startswith("cache.") or not self._waited_out(begun):
+            if not self._patience.spent(exc, begun):
                 raise
             self._end(Outcome.CANCELLED, _told(exc))  # nobody asked for that: control places the run elsewhere
         except AgentplaneError as exc:
@@ -137,11 +138,6 @@ class Attempt:
             self._end(Outcome.HOST_FAILED, _told(exc))
         else:
             self._save(stage=Stage.PREPARED, prepared=prepared, timings_ms={"prepared": _since_ms(begun)})
-
-    def _waited_out(self, now: float) -> bool:
-        """Whether caches were away for long enough, the first time of this process included."""
-        self._away_since = self._away_since or now
-        return time.monotonic() - self._away_since > self._around.patience_s
 
     # --- prepared -> started -------------------------------------------------------------------------------------
 
