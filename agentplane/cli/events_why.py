@@ -125,12 +125,16 @@ def _step(step: "Step") -> dict[str, Any]:
 
 
 def _tell(found: "list[Step]") -> None:
+    begun: set[str] = set()
     for step in found:
         click.echo(events_print.line(step.stored, "table").decode().lstrip())
         for name, changes in step.changes.items():
-            for change in changes:
+            # a view begins with every field that it has; what is empty then is no news
+            told = [each for each in changes if name in begun or each.op != "added" or each.after]
+            begun.add(name)
+            for change in told:
                 click.echo(f"    {name}: {_words(change)}")
-            if not changes:
+            if not told:
                 click.echo(f"    {name}: nothing changed")
         if not step.changes:
             click.echo("    no projection folds it")

@@ -11,8 +11,11 @@ from agentplane.events.origin import PREFIX, is_imported
 from agentplane.history.differences import Change, differences
 from agentplane.projections.engine import Projection
 
-# what every event moves, so it tells nothing about this one
-_BOOKKEEPING: Final = frozenset({"timeline", "lastSequence", "firstSequence", "changedAt"})
+# what every event moves, or what a view is called: it tells nothing about this event
+_BOOKKEEPING: Final = frozenset(
+    {"timeline", "lastSequence", "firstSequence", "changedAt", "version", "lastEvent", "lastIntent", "stamps"}
+    | {"tenant", "kind", "namespace", "name"}
+)
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
