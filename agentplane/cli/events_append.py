@@ -151,7 +151,7 @@ async def _recorded(context: contexts.Context, line: "Line", *, dry_run: bool) -
         if judged.duplicate or dry_run:
             return _told("already recorded" if judged.duplicate else "would record", judged, None)
         reports: list[EventsImported] = []
-        wish = ImportRequested(lines=(), source="events append")
+        wish = ImportRequested(lines=(), source="events append", strict=True)
         await hand_in(bus, iter((line,)), tenant=tenant, actor=contexts.actor(), wish=wish, done=reports.append)
         stored = await QueryClient(bus, tenant).event(judged.event.id)
         return _told("recorded" if reports[0].stored else "already recorded", judged, stored.sequence)

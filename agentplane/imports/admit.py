@@ -8,14 +8,14 @@ from typing import Final
 import msgspec
 
 from agentplane.controllers.decision import Decision
-from agentplane.domains.facts import FactType, problem
-from agentplane.errors import AgentplaneError, Refused
+from agentplane.domains.facts import FactType, check, find, problem
+from agentplane.errors import AgentplaneError, NotFound, Refused
 from agentplane.events.codec import data_of, payload
 from agentplane.events.model import Append, Event, Phase
 from agentplane.events.secrets import find_secrets, may_hold_secret
 from agentplane.ids import derived_id
 from agentplane.imports.model import IMPORTED, MAX_REPORTED, EventsImported, ImportRequested, Known, Line, RefusedLine
-from agentplane.imports.shaping import Judged, Rules, ids_of, judge
+from agentplane.imports.shaping import Judged, Rules, ids_of, judge, only_control_says
 from agentplane.store.prepare import prepare
 
 CONTROLLER: Final = "import"
@@ -54,6 +54,8 @@ def decide(
     reasons: list[RefusedLine] = []
     for line in wish.lines:
         try:
+            if wish.strict:
+                check_strictly(line, rules)
             judged = admit(line, rules, known, taken, now)
         except AgentplaneError as error:
             if not wish.skip:
@@ -97,6 +99,22 @@ def admit(
     prepare((Append(stream=event.stream, expected_version=None, events=(event,)),), now)
     check_fact(line, rules.facts)
     return judged
+
+
+def check_strictly(line: Line, rules: Rules) -> None:
+    """Hold an event that somebody records by hand to the catalogue, so that slips of the pen are seen.
+
+    Raises:
+        Refused: `event.type-unknown`, `event.data-invalid`, `event.type-reserved`: only the control plane says that.
+    """
+    if only_control_says(line, rules):
+        raise Refused(f"{line.type[:80]} is said by the control plane only", code="event.type-reserved")
+    try:
+        fact = find(rules.facts, line.type)
+    except NotFound as unknown:
+        raise Refused(unknown.message, code=unknown.code, hint=unknown.hint) from unknown
+    if fact is not None:
+        check(fact, line.data)
 
 
 def check_fact(line: Line, facts: Mapping[str, FactType]) -> None:

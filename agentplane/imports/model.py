@@ -46,6 +46,7 @@ class ImportRequested(Wire, frozen=True, kw_only=True):
     batch: int = 1
     source: str = ""  # what the file is called, for people
     skip: bool = False  # store the others when one cannot be; False: all or nothing of the batch
+    strict: bool = False  # recorded by hand: what the catalogue's families do not have, or declare, is refused
 
 
 class RefusedLine(Wire, frozen=True, kw_only=True):
