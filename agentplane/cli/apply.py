@@ -111,7 +111,7 @@ def delete(  # noqa: PLR0917 - one parameter per option
     context = contexts.load_context(contexts.state_dir(ctx))
     if name is not None and kind is not None:
         namespace, _, bare = name.rpartition("/")
-        known = installed().registry.kind(kind)
+        known = installed().registry.documented(kind)
         streams = [StreamId(context.tenant, known.name, namespace or "default", bare)]
     else:
         streams = [wish.stream for wish in _wishes(context.tenant, kind, files, directory, None)]
@@ -162,7 +162,7 @@ def _completed(kind: str | None, value: dict[str, Any], name: str | None, origin
         return ({**value, "metadata": {"name": name}} if name and "metadata" not in value else value), origin
     if not isinstance(word, str):
         raise Refused("say which KIND", code="resource.kind", hint="agentplane kinds")
-    known = installed().registry.kind(word)
+    known = installed().registry.documented(word)
     return complete(known, value, name, lambda words: str(click.prompt(words, err=True)), render.say), origin
 
 

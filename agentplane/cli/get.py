@@ -10,9 +10,9 @@ from agentplane.cli import context as contexts
 from agentplane.cli import render
 from agentplane.cli.places import at_option, place
 from agentplane.cli.views import describe_view, find_view, show_view, stale_option, where_option
-from agentplane.errors import NotFound
 
 if TYPE_CHECKING:
+    from agentplane.domains.views import View
     from agentplane.history.places import Place
     from agentplane.projections.run_view import RunView
     from agentplane.queries.client import QueryClient
@@ -43,58 +43,55 @@ def builtins(value: object) -> Any:  # noqa: ANN401 - JSON
 @click.command()
 @click.argument("kind")
 @click.argument("name", required=False)
-@click.option("--watch", is_flag=True, help="Print again whenever something changed.")
-@click.option("--limit", default=50, show_default=True, help="How many runs, newest first.")
+@click.option("-l", "--selector", default="", help="Labels: key=value, !=, in (a,b), notin (a,b), key, !key; by comma.")
+@click.option("-n", "--namespace", default="default", show_default=True, help="Whose things; kinds without any: all.")
+@click.option("-A", "--all-namespaces", is_flag=True, help="The things of all namespaces.")
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(1), help="How many at most.")
+@click.option("--continue", "after", default="", metavar="TOKEN", help="Where a page ended, as it said.")
+@click.option("--watch", is_flag=True, help="Print what is new or has changed, until stopped.")
 @at_option
 @where_option
 @stale_option
 @render.output_option
 @click.pass_context
-def get(  # noqa: PLR0917 - one parameter per option
-    ctx: click.Context,
-    /,
-    kind: str,
-    name: str | None,
-    watch: bool,
-    limit: int,
-    at: str | None,
-    output: str,
-    **_: object,
-) -> int:
-    """List runs, executors, read models or resources of any KIND (see `agentplane kinds`), or show one.
+def get(ctx: click.Context, /, kind: str, name: str | None, output: str, **given: Any) -> int:  # noqa: ANN401
+    """List the things of a KIND (see `agentplane kinds`), or show one; read models of domains as well.
 
-    A run's name may be any unambiguous beginning.
+    Resources come in order of namespace and name, runs newest first; a run's name may be any unambiguous beginning.
     """
-    show, then = _shower(kind), place(at)
-    if not watch:
-        show(ctx, name, limit, then, output)
-        return 0
-    if then is not None:
+    then = place(given["at"])
+    if given["watch"] and then is not None:
         raise click.UsageError("the past does not change: --watch and --at exclude each other")
+    if (view := find_view(kind)) is not None:
+        _show_view(ctx, view, name, given, then, output)
+        return 0
+    from agentplane.cli import listing
+    from agentplane.cli.shelves import Asked
+
+    namespace = None if given["all_namespaces"] else given["namespace"]
+    asked = Asked(namespace, given["selector"], given["after"], given["limit"], then)
+    if given["watch"]:
+        return listing.watch(ctx, kind, name, asked, output)
+    listing.show(ctx, kind, name, asked, output)
+    return 0
+
+
+def _show_view(  # noqa: PLR0917 - one call
+    ctx: click.Context,
+    view: "View",
+    name: str | None,
+    given: dict[str, Any],
+    at: "Place | None",
+    output: str,
+) -> None:
+    if given["selector"] or given["after"]:
+        raise click.UsageError("a read model is filtered by --where, and has no labels")
+    if not given["watch"]:
+        show_view(ctx, view, name, given["limit"], at, output)
+        return
     before = None
     while True:
-        before = _again(before, lambda: show(ctx, name, limit, None, output))
-
-
-def _shower(kind: str) -> "Callable[[click.Context, str | None, int, Place | None, str], None]":
-    known = {"run": _runs, "runs": _runs, "executor": _executors, "executors": _executors}
-    if kind in known:
-        return known[kind]
-    if (view := find_view(kind)) is not None:
-        return lambda ctx, name, limit, then, output: show_view(ctx, view, name, limit, then, output)
-
-    def show(ctx: click.Context, name: str | None, limit: int, then: "Place | None", output: str) -> None:
-        from agentplane.cli.resources import show_kind
-
-        _only_now(then)
-        show_kind(ctx, kind, name, limit, output)
-
-    return show
-
-
-def _only_now(then: "Place | None") -> None:
-    if then is not None:
-        raise click.UsageError("--at shows runs and executors; a resource's past is in `agentplane events replay`")
+        before = _again(before, lambda: show_view(ctx, view, name, given["limit"], None, output))
 
 
 def _again(before: str | None, show: Callable[[], None]) -> str:
@@ -111,75 +108,30 @@ def _again(before: str | None, show: Callable[[], None]) -> str:
     return now
 
 
-def _runs(ctx: click.Context, name: str | None, limit: int, at: "Place | None", output: str) -> None:
-    rows: Any = (
-        ask(ctx, lambda client: client.runs(limit=limit, at=at)).runs
-        if not name
-        else (ask(ctx, lambda client: client.run(name, at=at)),)
-    )
-    table = [
-        (row.name, row.state.value, row.bundle, row.executor or "-", _code(row), row.message or "-") for row in rows
-    ]
-    render.emit(
-        builtins(rows[0] if name else rows),
-        output,
-        lambda: render.table(["run", "state", "bundle", "executor", "exit", "message"], table, empty="no runs yet"),
-    )
-
-
-def _code(row: Any) -> str:  # noqa: ANN401 - RunView or RunSummary
-    return "-" if row.exit_code is None else str(row.exit_code)
-
-
-def _executors(ctx: click.Context, name: str | None, _: int, at: "Place | None", output: str) -> None:
-    lines = ask(ctx, lambda client: client.executors(at=at))
-    rows = [line.executor for line in lines if name in {None, line.executor.name}]
-    if name and not rows:
-        raise NotFound(f"no executor {name!r}", code="executor.unknown", hint="`agentplane get executors` lists them")
-    others = {line.executor.name: line.other_leases for line in lines}
-    table = [
-        (
-            row.name,
-            "reachable" if row.reachable else "unreachable",
-            ", ".join(row.facts.backends) if row.facts else "-",
-            ("usable" if row.facts.kvm.usable else row.facts.kvm.cause) if row.facts else "-",
-            f"{row.facts.vcpus} / {row.facts.memory_mib} MiB" if row.facts else "-",
-            len(row.leases) + others[row.name],
-        )
-        for row in rows
-    ]
-    render.emit(
-        builtins(rows),
-        output,
-        lambda: render.table(["executor", "state", "backends", "kvm", "vcpus / memory", "runs"], table, empty="none"),
-    )
-
-
 @click.command()
 @click.argument("kind")
 @click.argument("name")
+@click.option("-n", "--namespace", default="default", show_default=True, help="Whose thing it is.")
 @at_option
 @stale_option
 @render.output_option
 @click.pass_context
-def describe(ctx: click.Context, /, kind: str, name: str, at: str | None, output: str, **_: object) -> int:
-    """Everything about one run (timeline, artifacts, evidence) or one resource (spec, status, controllers)."""
+def describe(  # noqa: PLR0917 - one parameter per option
+    ctx: click.Context, /, kind: str, name: str, namespace: str, at: str | None, output: str, **_: object
+) -> int:
+    """Everything about one thing: of a run its timeline, artifacts and evidence, of a resource its controllers."""
     then = place(at)
-    if (model := find_view(kind)) is not None:
-        describe_view(ctx, model, name, then, output)
+    if (view := find_view(kind)) is not None:
+        describe_view(ctx, view, name, then, output)
         return 0
-    if kind not in {"run", "runs"}:
-        from agentplane.cli.resources import describe_kind
+    from agentplane.cli import listing
 
-        _only_now(then)
-        describe_kind(ctx, kind, name, output)
-        return 0
-    view = ask(ctx, lambda client: client.run(name, at=then))
-    render.emit(builtins(view), output, lambda: _describe(view))
+    listing.describe(ctx, kind, name, namespace, then, output)
     return 0
 
 
-def _describe(view: "RunView") -> None:
+def describe_run(view: "RunView") -> None:
+    """A run's state, timeline and artifacts."""
     from agentplane.projections.run_view import entries
 
     facts = {

@@ -1,8 +1,13 @@
 """`agentplane kinds`: what can be applied here."""
 
+from typing import TYPE_CHECKING
+
 import click
 
 from agentplane.cli import render
+
+if TYPE_CHECKING:
+    from agentplane.domains.model import Kind
 
 
 @click.command()
@@ -18,7 +23,8 @@ def kinds(output: str) -> int:
             "plural": kind.plural,
             "apiVersion": kind.api_version,
             "domain": domain.name,
-            "controllers": [f"{each.NAME}@{each.VERSION}" for each in kind.controllers],
+            "controllers": _controllers(kind),
+            "madeBy": kind.made_by or f"agentplane apply {kind.name}",
             "description": kind.description,
         }
         for domain in found.registry.domains
@@ -33,3 +39,10 @@ def kinds(output: str) -> int:
     for each in found.left_out:
         render.say(f"left out: {each.entry_point}: {each.reason}", style="yellow")
     return 0
+
+
+def _controllers(kind: "Kind") -> list[str]:
+    from agentplane.controllers.versions import version_of
+
+    own = [f"{each.NAME}@{each.VERSION}" for each in kind.controllers]
+    return own + [f"{name}@{version_of(name)}" for name in kind.decided_by]

@@ -18,6 +18,7 @@ from agentplane.controllers.drafts import Draft, source_of
 from agentplane.domains.deadletters import RETRY_REQUESTED
 from agentplane.domains.resource import DEAD_LETTER_KIND
 from agentplane.domains.resource import INTENTS as RESOURCES
+from agentplane.domains.runs import specs
 from agentplane.errors import AgentplaneError, Refused
 from agentplane.events.cloudevents import decode
 from agentplane.events.model import Event, Phase
@@ -54,6 +55,7 @@ def open_intent(subject: str, data: bytes, tenants: Collection[str], kinds: Coll
         raise Refused("the subject names another tenant, kind or type than the envelope", code="intent.subject")
     if not known:
         _check_name(event)
+        specs.check(event)
     if event.actor.startswith(_NOT_PEOPLE):
         raise Refused("a part of the control plane has no intents", code="intent.actor")
     return event

@@ -32,7 +32,7 @@ def decide(registry: Registry, resources: Resources, intent: Event, now: datetim
             `resource.unknown`.
     """
     stream = intent.stream
-    kind = registry.kind(stream.kind)
+    kind = registry.documented(stream.kind)
     check_names(stream, str(stream))
     known = resources.get(stream) or absent(stream)
     draft = Draft("resources", intent.id, correlation_id=intent.correlation_id, causation_id=intent.id, now=now)

@@ -13,11 +13,12 @@ import msgspec
 from agentplane.domains.model import Domain
 from agentplane.domains.organization import DOMAIN as ORGANIZATION
 from agentplane.domains.registry import Registry
+from agentplane.domains.runs import DOMAIN as RUNS
 from agentplane.domains.work import DOMAIN as WORK
 from agentplane.errors import AgentplaneError
 
 GROUP: Final = "agentplane.domains"
-OURS: Final = (ORGANIZATION, WORK)
+OURS: Final = (RUNS, ORGANIZATION, WORK)
 
 
 class LeftOut(msgspec.Struct, frozen=True, kw_only=True):

@@ -25,7 +25,11 @@ class Spec(BaseModel):
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
-    """A kind of resource. `columns`: header and dotted path (`spec.tier`, `status.phase`) of what a list shows."""
+    """A kind of resource. `columns`: header and dotted path (`spec.tier`, `status.phase`) of what a list shows.
+
+    Most kinds are made of documents. One that is not says by which command (`made_by`), and has controllers of its own
+    (`decided_by`, see agentplane.controllers.versions); `labels` are then what selectors see of it, as `columns` are.
+    """
 
     name: str  # "Organization"
     plural: str  # "organizations", as people write it on the command line
@@ -34,6 +38,9 @@ class Kind:
     controllers: tuple[Controller, ...] = ()
     columns: tuple[tuple[str, str], ...] = ()
     description: str = ""
+    made_by: str = ""  # "agentplane run BUNDLE"; empty: `agentplane apply`
+    labels: tuple[tuple[str, str], ...] = ()
+    decided_by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,8 +21,8 @@ _API_VERSION: Final = re.compile(r"[a-z0-9.-]+/v[0-9]+((alpha|beta)[0-9]+)?")
 _NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _VIEWS: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
 OWN_TYPES: Final = ("resource.", "controller.", "run.", "executor.", "intent.")  # no domain writes these
-# words of the command line that mean something else
-_TAKEN_WORDS: Final = frozenset({"runs", "run", "executors", "executor"})
+# words of the command line that are ours, whether or not our own domains are in a registry
+_TAKEN_WORDS: Final = frozenset({"runs", "run", "executors", "executor", "deadletters", "deadletter"})
 
 
 class Registry:
@@ -31,7 +31,8 @@ class Registry:
     def __init__(self, domains: Sequence[Domain]) -> None:
         """Raises Refused, code `domain.invalid`: two domains claim the same, or a declaration is not one."""
         self.domains = tuple(domains)
-        self.kinds: dict[str, Kind] = {}
+        self.kinds: dict[str, Kind] = {}  # that are made of documents
+        self.special: dict[str, Kind] = {}  # that are not: runs and executors
         self.controllers: dict[str, Controller] = {}
         self.projections: dict[str, Projection] = {}
         self._words: dict[str, str] = {}
@@ -52,27 +53,31 @@ class Registry:
         return next(known, None)
 
     def kind(self, word: str) -> Kind:
-        """A kind by its name or plural, in any case. Raises NotFound, code `kind.unknown`."""
+        """Any kind by its name or plural, in any case. Raises NotFound, code `kind.unknown`."""
         name = self._words.get(word.lower())
         if name is None:
-            hint = f"there are: {', '.join(sorted(self.kinds))}" if self.kinds else "no domain is installed"
+            every = sorted((*self.kinds, *self.special))
+            hint = f"there are: {', '.join(every)}" if every else "no domain is installed"
             raise NotFound(f"no kind {word[:63]!r}", code="kind.unknown", hint=hint)
-        return self.kinds[name]
+        return self.kinds.get(name) or self.special[name]
 
-    def domain_of(self, kind: str) -> Domain:
-        """The domain that declares a kind. Raises NotFound, code `kind.unknown`."""
-        known = self.kind(kind)
-        return next(domain for domain in self.domains if known in domain.kinds)
+    def documented(self, word: str) -> Kind:
+        """A kind that is made of documents. Raises NotFound, as `kind`; Refused, code `kind.no-documents`."""
+        known = self.kind(word)
+        if known.made_by:
+            raise Refused(f"a {known.name} is not made by a document", code="kind.no-documents", hint=known.made_by)
+        return known
 
     def __iter__(self) -> Iterator[Kind]:
-        return iter(self.kinds.values())
+        return iter((*self.kinds.values(), *self.special.values()))
 
     def _add_kind(self, domain: Domain, kind: Kind) -> None:
         _check_kind(domain, kind)
         words = {kind.name.lower(), kind.plural}
-        if kind.name in RESERVED_KINDS or words & _TAKEN_WORDS or words & self._words.keys():
+        reserved = (kind.name in RESERVED_KINDS or words & _TAKEN_WORDS) and not kind.made_by
+        if reserved or words & self._words.keys():
             raise _invalid(domain, f"the kind {kind.name} ({kind.plural}) is taken")
-        self.kinds[kind.name] = kind
+        (self.special if kind.made_by else self.kinds)[kind.name] = kind
         self._words |= dict.fromkeys(words, kind.name)
         for controller in kind.controllers:
             self._add_controller(domain, controller)

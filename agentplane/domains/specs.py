@@ -39,7 +39,11 @@ def read_wish(registry: Registry, value: dict[str, Any], *, tenant: str, kind: s
         Refused: `resource.kind`, `resource.metadata`, `resource.invalid`, `resource.secret`.
     """
     if kind is not None and not _TOP & value.keys() - {"spec"}:
-        value = {"kind": kind, "metadata": {"name": value.get("name")}, "spec": spec_alone(registry.kind(kind), value)}
+        value = {
+            "kind": kind,
+            "metadata": {"name": value.get("name")},
+            "spec": spec_alone(registry.documented(kind), value),
+        }
     known = _kind(registry, value, kind, origin)
     api_version = value.get("apiVersion", known.api_version)
     if api_version != known.api_version:
@@ -110,7 +114,7 @@ def _kind(registry: Registry, value: dict[str, Any], kind: str | None, origin: s
     said = value.get("kind", kind)
     if not isinstance(said, str):
         raise Refused("a document names its kind", code="resource.kind", where=origin, hint="agentplane kinds")
-    known = registry.kind(said)
+    known = registry.documented(said)
     if kind is not None and registry.kind(kind) is not known:
         raise Refused(f"the document is a {said[:63]}, not a {kind[:63]}", code="resource.kind", where=origin)
     return known

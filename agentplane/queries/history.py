@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
+from agentplane.domains.resource import Resource
 from agentplane.domains.work.aliases import event_uuid
 from agentplane.errors import NotFound, Refused
 from agentplane.events.cloudevents import encode
@@ -20,7 +21,7 @@ from agentplane.history.filters import EventFilter
 from agentplane.history.folding import folded
 from agentplane.history.places import MAX_SEQUENCE, Place
 from agentplane.imports.model import Known
-from agentplane.projections.engine import EXECUTORS, RUNS
+from agentplane.projections.engine import EXECUTORS, RESOURCES, RUNS
 from agentplane.projections.executors import ExecutorView
 from agentplane.projections.run_view import RunSummary, RunView, summary_of
 from agentplane.queries import protocol as wire
@@ -189,6 +190,15 @@ class HistoryAnswers:
                 name = stored.event.stream.name
                 views[name] = folded(EXECUTORS, views.get(name), (stored,))
         return tuple(views[name] for name in sorted(views))
+
+    async def resources_at(self, tenant: str, kind: str, at: Place, name: str | None = None) -> tuple[Resource, ...]:
+        """Resources of a kind as they were, in order of namespace and name; those that had been deleted, too."""
+        views: dict[tuple[str, str], Any] = {}
+        async for page in self._pages(tenant, EventFilter(kind=kind, name=name), await self._upto(at)):
+            for stored in page:
+                key = (stored.event.stream.namespace, stored.event.stream.name)
+                views[key] = folded(RESOURCES, views.get(key), (stored,))
+        return tuple(views[key] for key in sorted(views) if views[key] is not None)
 
     async def _run(self, tenant: str, name: str, upto: int) -> RunView | None:
         view: RunView | None = None

@@ -126,7 +126,7 @@ class QueryServer:
     ) -> None:
         """`domains`: answers about the read models that domains bring; None: there are none."""
         self._history = history = HistoryAnswers(log)
-        resources = ResourceAnswers(views)
+        resources = ResourceAnswers(views, history)
         self._progress = progress or Progress()
         self._bus = bus
         self._views = views

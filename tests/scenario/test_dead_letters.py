@@ -57,7 +57,7 @@ class Lampshop(Shop):
         super().__init__(store or AdversarialStore(), MemoryBus(), MemoryCursor(), Moment())
         lamp = Kind(name="Lamp", plural="lamps", api_version="lamps.example/v1", spec=Lamp, controllers=(switch,))
         self.registry = Registry((Domain(name="lamps", kinds=(lamp,), events=events),))
-        self.reconciler = Reconciler(self.runtime, self.registry, MemoryCursor(), look_again_s=0.02, limit_s=0.2)
+        self.reconciler = Reconciler(self.runtime, self.registry, MemoryCursor(), look_again_s=0.02, limit_s=1.0)
 
     async def letters(self) -> tuple[Letter, ...]:
         return fold(await self.store.read(0, 10_000))

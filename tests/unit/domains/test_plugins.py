@@ -46,7 +46,7 @@ def agentplane(*arguments: str, env: dict[str, str]) -> str:
 def test_the_worked_example_is_found_by_its_entry_point(tmp_path: Path) -> None:
     env = installed_example(tmp_path)
     kinds = json.loads(agentplane("kinds", "-o", "json", env=env))
-    assert [each["kind"] for each in kinds] == ["Organization", "WorkOrder", "Ticket"]
+    assert [each["kind"] for each in kinds] == ["Run", "Executor", "Organization", "WorkOrder", "Ticket"]
     assert json.loads(agentplane("schema", "Ticket.title", "-o", "json", env=env))["type"] == "string"
     play = """
 import json, uuid
