@@ -9,6 +9,7 @@ from agentplane import errors
 from agentplane.bundles.codes import CODES as BUNDLES
 from agentplane.documents.codes import CODES as DOCUMENTS
 from agentplane.fleet.codes import CODES as FLEET
+from agentplane.imports.codes import CODES as IMPORTS
 from agentplane.placement.codes import CODES as PLACEMENT
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -42,6 +43,7 @@ FINDINGS = {
     "Bundles (findings of `agentplane validate`)": BUNDLES,
     "Fleet inventories": FLEET,
     "Placement (reasons in `agentplane explain`)": PLACEMENT,
+    "Imports (lines that `agentplane events import` cannot take)": IMPORTS,
 }
 
 
