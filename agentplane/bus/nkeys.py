@@ -20,7 +20,17 @@ def create_seed_file(path: Path) -> str:
     Raises:
         Broken: code `nkey.unwritable`. Denied: as `public_key`.
     """
-    seed = nkeys.encode_seed(secrets.token_bytes(32), nkeys.PREFIX_BYTE_USER)
+    _create(path, nkeys.PREFIX_BYTE_USER)
+    return public_key(path)
+
+
+def create_account_seed_file(path: Path) -> None:
+    """Make an account key, which signs who may connect, unless there is one. Raises Broken (`nkey.unwritable`)."""
+    _create(path, nkeys.PREFIX_BYTE_ACCOUNT)
+
+
+def _create(path: Path, prefix: int) -> None:
+    seed = nkeys.encode_seed(secrets.token_bytes(32), prefix)
     with contextlib.suppress(FileExistsError):
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -32,7 +42,6 @@ def create_seed_file(path: Path) -> str:
             file.write(bytes(seed) + b"\n")
             file.flush()
             os.fsync(file.fileno())
-    return public_key(path)
 
 
 def read_seed(path: Path) -> bytearray:

@@ -177,6 +177,10 @@ def _signature(row: "EvidenceRow", trusted: "TrustedKeys") -> str:
 
 
 def _note(row: "EvidenceRow") -> str:
+    if row.mark:
+        return {"key-revoked": "signed with a revoked key", "key-expired": "signed with a key that was rotated out"}[
+            row.mark
+        ]
     return "of a replaced attempt" if row.fenced else ""
 
 

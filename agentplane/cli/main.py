@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "artifacts": ("agentplane.cli.artifacts:artifacts", "List and fetch the files that a run left, wherever they are."),
     "events": ("agentplane.cli.events:events", "The log of everything that happened."),
     "eval": ("agentplane.cli.eval:evaluate", "How well work went: figures over the log."),
+    "executor": ("agentplane.cli.executor:executor", "Hosts that run bundles: joining, draining, leaving, their keys."),
     "evidence": ("agentplane.cli.evidence:evidence", "Show, export and verify the signed evidence of a run."),
     "controllers": ("agentplane.cli.controllers:controllers", "Who decides, and whether they would today as before."),
     "deadletters": ("agentplane.cli.deadletters:deadletters", "What controllers could not handle, and another try."),

@@ -44,6 +44,19 @@ def status(ctx: click.Context, output: str) -> int:
     return 0 if processes and all(each.state == "RUNNING" for each in processes) else 1
 
 
+@stack.command("add-executor")
+@click.argument("name")
+@click.option("--zone", help="The trust zone it joins [default: default].")
+@click.pass_context
+def add_executor(ctx: click.Context, name: str, zone: str | None) -> int:
+    """Start one more executor, which makes its own keys and joins with a one-time token, and wait for it."""
+    from agentplane.cli.joining import add
+
+    add(ctx, name, zone)
+    render.say(f"{name} has joined", style="green")
+    return 0
+
+
 @stack.command()
 @click.pass_context
 def down(ctx: click.Context) -> int:

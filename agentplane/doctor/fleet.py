@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from agentplane.doctor.check import Check, failed, passed
+from agentplane.enrolment.model import NONE
 from agentplane.projections.executors import ExecutorView
 from agentplane.runs.protocol import ExecutorFacts
 
@@ -27,6 +28,8 @@ def _backends(prefix: str, facts: ExecutorFacts) -> list[Check]:
 def _executor(view: ExecutorView) -> list[Check]:
     prefix = f"executor.{view.name}"
     start = "systemctl restart agentplane-executor.service"
+    if view.enrolment.left or (view.facts is None and view.enrolment.approved is None and view.enrolment != NONE):
+        return []  # not ours any more, or not yet
     if view.facts is None:
         return [failed(f"{prefix}.registered", "it has never reported", start)]
     if not view.reachable:
@@ -37,6 +40,11 @@ def _executor(view: ExecutorView) -> list[Check]:
         )
     ]
     checks += _backends(prefix, view.facts)
+    if view.enrolment.clock is not None:
+        checks.append(failed(f"{prefix}.clock", view.enrolment.clock.words(), "chronyc makestep"))
+    if view.enrolment.draining is not None:
+        cause = f"draining {view.enrolment.draining.words()}"
+        checks.append(failed(f"{prefix}.draining", cause, f"agentplane executor resume {view.name}", required=False))
     kvm = view.facts.kvm
     checks.append(
         passed(f"{prefix}.kvm", "usable")

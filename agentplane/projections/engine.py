@@ -48,8 +48,8 @@ class Folded(msgspec.Struct, frozen=True, kw_only=True):
 
 
 RUNS: Final = Projection("runs", 1, RunView, runs.key, runs.apply)
-EXECUTORS: Final = Projection("executors", 1, ExecutorView, executors.key, executors.apply)
-EVIDENCE: Final = Projection("evidence", 1, EvidenceRow, evidence.key, evidence.apply)
+EXECUTORS: Final = Projection("executors", 2, ExecutorView, executors.key, executors.apply)
+EVIDENCE: Final = Projection("evidence", 2, EvidenceRow, evidence.key, evidence.apply)
 RESOURCES: Final = Projection("resources", 1, Resource, resources.key, resources.apply)
 PROJECTIONS: Final[dict[str, Projection]] = {each.name: each for each in (RUNS, EXECUTORS, EVIDENCE, RESOURCES)}
 

@@ -6,6 +6,8 @@ executors on `run.evidence`.
 
 from typing import Any, Final
 
+from msgspec.structs import replace
+
 from agentplane.canonical import digest_bytes
 from agentplane.events.codec import payload
 from agentplane.events.digest import encode_data
@@ -28,6 +30,7 @@ class EvidenceRow(Wire, frozen=True, kw_only=True):
     kind: str
     epoch: int
     fenced: bool  # from an epoch that had been replaced
+    mark: str = ""  # why it is not believed: "key-revoked", "key-expired"
     digest: str  # of the envelope's canonical bytes
     envelope: dict[str, Any]  # DSSE
 
@@ -58,7 +61,8 @@ def apply(view: EvidenceRow | None, stored: StoredEvent) -> EvidenceRow | None:
             return _of_control(stored, "PlacementDecision", placed.epoch, placed.decision)
         case _:
             said = payload(stored.event, RunEvidence)
-            return _row(stored, said.envelope, (said.executor, said.index, said.kind, said.epoch, said.fenced))
+            row = _row(stored, said.envelope, (said.executor, said.index, said.kind, said.epoch, said.fenced))
+            return replace(row, mark=said.mark)
 
 
 def _of_control(stored: StoredEvent, kind: str, epoch: int, envelope: dict[str, Any] | None) -> EvidenceRow | None:

@@ -6,6 +6,8 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from agentplane.enrolment import fold
+from agentplane.enrolment.model import NONE, Enrolment
 from agentplane.events.codec import payload
 from agentplane.events.model import StoredEvent
 from agentplane.runs import executors
@@ -31,6 +33,7 @@ class ExecutorView(Wire, frozen=True, kw_only=True):
     last_rejection: str | None = None
     registered_at: datetime | None = None
     changed_at: datetime | None = None
+    enrolment: Enrolment = NONE  # who let it in, which keys count, whether it drains or has left
     unknown_events: int = 0
     last_sequence: int = 0
 
@@ -55,12 +58,16 @@ def apply(view: ExecutorView | None, stored: StoredEvent) -> ExecutorView | None
         return view
     stream = stored.event.stream
     known = view or ExecutorView(tenant=stream.tenant, name=stream.name)
-    step = _STEPS.get(stored.event.type, _unknown)
+    step = _enrolled if fold.applies(stored.event) else _STEPS.get(stored.event.type, _unknown)
     return replace(step(known, stored), changed_at=stored.recorded_at, last_sequence=stored.sequence)
 
 
 def _unknown(view: ExecutorView, _: StoredEvent) -> ExecutorView:
     return replace(view, unknown_events=view.unknown_events + 1)
+
+
+def _enrolled(view: ExecutorView, stored: StoredEvent) -> ExecutorView:
+    return replace(view, enrolment=fold.apply(view.enrolment, stored.event))
 
 
 def _registered(view: ExecutorView, stored: StoredEvent) -> ExecutorView:

@@ -1,11 +1,12 @@
 """The configuration of each daemon in a stack, as documents. Pure but for the paths it names."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from agentplane.runners.kit import Kit
 from agentplane.stack.layout import Layout
-from agentplane.stack.provision import DATABASE, EXECUTOR, TENANT
+from agentplane.stack.provision import DATABASE, EXECUTOR, ISSUER, TENANT
 from agentplane.store import roles
 
 Document = dict[str, Any]
@@ -54,6 +55,10 @@ def _control(layout: Layout, ports: Mapping[str, int]) -> Document:
         "executor_keys_dir": str(layout.trusted_keys),
         "inventory_file": str(layout.config / "inventory.json"),
         "tenants": [TENANT],
+        "joining": {
+            "issuer_seed_file": str(layout.nkeys / ISSUER),
+            "watcher_nkey_seed_file": str(layout.nkeys / "watcher.nkey"),
+        },
     }
 
 
@@ -78,4 +83,18 @@ def _executor(layout: Layout, ports: Mapping[str, int], kit: Kit) -> Document:
         "vm_kit": str(kit.root),
         "kernel_deb": str(kit.kernel_deb) if kit.kernel_deb else None,
         "secrets_dir": str(layout.secrets),
+    }
+
+
+def joining_executor(
+    like: Document, ports: Mapping[str, int], *, name: str, state_dir: Path, token_file: Path
+) -> Document:
+    """An executor beside the first one, with keys of its own making. `like`: the first one's configuration."""
+    given = {key: value for key, value in like.items() if key not in {"signing_key_file", "metrics_port"}}
+    return {
+        **given,
+        "name": name,
+        "state_dir": str(state_dir),
+        "nats": {"servers": [_server(ports)]},
+        "join": {"token_file": str(token_file)},
     }

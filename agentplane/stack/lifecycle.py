@@ -1,5 +1,6 @@
 """Up, status and down of the embedded stack. What a cut-short start left undone, the next `up` does."""
 
+import json
 import shutil
 import sys
 from collections.abc import Callable
@@ -8,10 +9,10 @@ from pathlib import Path
 
 from agentplane.errors import Broken
 from agentplane.runners.kit import find_kit
-from agentplane.stack import configs, postgres, provision, supervision
+from agentplane.stack import configs, joiners, postgres, provision, supervision
 from agentplane.stack.inventory import local_inventory
 from agentplane.stack.layout import Layout
-from agentplane.stack.ports import load_or_choose, require_free
+from agentplane.stack.ports import load_or_choose, load_ports, require_free
 from agentplane.stack.ready import patiently, wait_until_free, wait_until_serving
 
 Say = Callable[[str], None]
@@ -46,6 +47,8 @@ def _start(layout: Layout, ports: dict[str, int], say: Say) -> None:
         provision.write_json(layout.config / f"{name}.json", document)
     if not (inventory := layout.config / "inventory.json").exists():
         provision.write_json(inventory, local_inventory(provision.EXECUTOR, datetime.now(UTC)))
+    for name in joiners.names(layout):
+        joiners.render(layout, ports, name, json.loads((layout.config / "executor.json").read_text()))
     layout.executor.mkdir(mode=0o711, exist_ok=True)
     say("PostgreSQL, nats-server, control, projector, executor")
     postgres.initialise(layout.postgres, ports["postgres"], layout.passfiles / "postgres")
@@ -75,12 +78,29 @@ def _programs(layout: Layout) -> tuple[supervision.Program, ...]:
             priority=20,
         ),
         *daemons,
+        *(_joiner(layout, name) for name in joiners.names(layout)),
     )
 
 
-def _daemon(layout: Layout, name: str) -> list[str]:
+def _joiner(layout: Layout, name: str) -> supervision.Program:
+    argv = _daemon(layout, "executor", joiners.config_file(layout, name))
+    return supervision.Program(
+        name=f"executor-{name}", argv=supervision.with_parent_death_signal(argv, "TERM"), priority=30
+    )
+
+
+def add_executor(layout: Layout, name: str, token: str) -> None:
+    """Start one more executor, which joins with this token. Raises Broken (`stack.down`), Conflict."""
+    ports = load_ports(layout.ports)
+    if ports is None or supervision.pid(layout) is None:
+        raise Broken("the stack is down", code="stack.down", hint="agentplane stack up")
+    joiners.prepare(layout, ports, name, token)
+    supervision.add(layout, _programs(layout), f"executor-{name}")
+
+
+def _daemon(layout: Layout, name: str, config: Path | None = None) -> list[str]:
     # the entry point that agentplane-<name> is, by the interpreter that we run in
-    return [sys.executable, "-m", f"services.{name}", "--config", str(layout.config / f"{name}.json")]
+    return [sys.executable, "-m", f"services.{name}", "--config", str(config or layout.config / f"{name}.json")]
 
 
 def _nats_server() -> str:
@@ -103,4 +123,7 @@ def end_guests(layout: Layout) -> int:
     """Ends the shims of guests that outlived their executor, by their own state files. Returns how many."""
     from agentplane.runners.orphans import end_all  # noqa: PLC0415 - only `down` needs it
 
-    return end_all(layout.executor)
+    return sum(
+        end_all(directory)
+        for directory in (layout.executor, *(joiners.state_dir(layout, name) for name in joiners.names(layout)))
+    )

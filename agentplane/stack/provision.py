@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from agentplane.bus import accounts, nkeys
+from agentplane.bus.callout import Issuer
 from agentplane.errors import Conflict, Refused
 from agentplane.evidence.edge import generate_key_pair
 from agentplane.stack.layout import Layout
@@ -22,7 +23,8 @@ from agentplane.store import migrate, roles
 EXECUTOR = "exec-local"
 TENANT = "default"
 DATABASE = "agentplane"
-NKEY_ROLES = ("control", "projector", "executor", "user")
+NKEY_ROLES = ("control", "watcher", "projector", "executor", "user")
+ISSUER = "issuer.nkey"  # of the account whose signature lets executors onto the bus
 
 
 def prepare_root(layout: Layout) -> None:
@@ -59,15 +61,22 @@ def make_keys(layout: Layout) -> None:
 
 
 def nats_configuration(layout: Layout, ports: Mapping[str, int]) -> str:
-    """nats-server.conf with one nkey user per role."""
+    """nats-server.conf with one nkey user per role; about executors it asks control, so that any can join."""
     public = {role: nkeys.create_seed_file(layout.nkeys / f"{role}.nkey") for role in NKEY_ROLES}
+    (layout.trusted_keys / "executors" / f"{EXECUTOR}.nkey").write_text(public["executor"] + "\n")
+    nkeys.create_account_seed_file(layout.nkeys / ISSUER)
     users = (
         accounts.control(public["control"]),
         accounts.projector(public["projector"]),
-        accounts.executor(public["executor"], EXECUTOR),
-        accounts.person(public["user"], TENANT, "local"),
+        accounts.person(public["user"], TENANT, "local", operator=True),
     )
-    server = accounts.ServerConfig(port=ports["nats"], store_dir=str(layout.nats), monitor_port=ports["monitor"])
+    issuer = Issuer(bytes(nkeys.read_seed(layout.nkeys / ISSUER))).public_key
+    server = accounts.ServerConfig(
+        port=ports["nats"],
+        store_dir=str(layout.nats),
+        monitor_port=ports["monitor"],
+        callout=accounts.Callout(issuer=issuer, watcher=accounts.watcher(public["watcher"])),
+    )
     return accounts.render(server, users)
 
 

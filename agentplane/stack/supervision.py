@@ -148,6 +148,17 @@ def processes(layout: Layout) -> tuple[ProcessStatus, ...]:
     return tuple(ProcessStatus(row["name"], row["statename"], row["pid"], row["description"]) for row in rows)
 
 
+def add(layout: Layout, programs: Sequence[Program], name: str) -> None:
+    """Start one more of these programs beside those that run. Raises Broken (`stack.supervisor`)."""
+    (layout.config / _CONFIGURATION).write_text(configuration(layout, programs))
+    try:
+        with _server(layout) as server:
+            server.reloadConfig()
+            server.addProcessGroup(name)
+    except (OSError, Fault) as exc:
+        raise Broken(f"supervisord does not start {name}: {exc}", code="stack.supervisor") from exc
+
+
 def stop(layout: Layout, *, timeout_s: float = 90) -> bool:
     """Stop everything, in order, and wait for it. False when nothing ran. Raises Broken (`stack.stop`)."""
     number = pid(layout)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from agentplane.bus import accounts, nkeys
+from agentplane.bus import nkeys
 from agentplane.evidence.edge import generate_key_pair
 from agentplane.stack import provision
 from agentplane.stack.ports import load_ports
@@ -32,13 +32,13 @@ class Second:
         self._config = plane.layout.config / f"{SECOND}.json"
 
     def introduce(self) -> None:
-        """Keys, a NATS user, an inventory entry and a configuration."""
+        """Keys by configuration, an inventory entry and a configuration of its own; others join over the bus."""
         layout, ports = self.layout, load_ports(self.layout.ports)
         assert ports is not None
         generate_key_pair(layout.keys, SECOND)
         (layout.trusted_keys / "executors" / f"{SECOND}.pub").write_bytes((layout.keys / f"{SECOND}.pub").read_bytes())
-        user = accounts.executor(nkeys.create_seed_file(layout.nkeys / f"{SECOND}.nkey"), SECOND)
-        self._extend_nats(user)
+        nkey = nkeys.create_seed_file(layout.nkeys / f"{SECOND}.nkey")
+        (layout.trusted_keys / "executors" / f"{SECOND}.nkey").write_text(nkey)
         inventory = json.loads((layout.config / "inventory.json").read_text())
         inventory["executors"].append({**inventory["executors"][0], "name": SECOND})
         provision.write_json(layout.config / "inventory.json", inventory)
@@ -51,11 +51,6 @@ class Second:
             "nats": {**config["nats"], "nkey_seed_file": str(layout.nkeys / f"{SECOND}.nkey")},
         }
         provision.write_json(self._config, config)
-
-    def _extend_nats(self, user: accounts.User) -> None:
-        path = self.layout.config / "nats-server.conf"
-        lines = "\n".join(accounts._user_lines(user))
-        path.write_text(path.read_text().replace("  users: [\n", f"  users: [\n{lines}\n", 1))
 
     def start(self) -> None:
         if self._process is None:
@@ -73,7 +68,6 @@ class Second:
 def second(plane: Plane) -> Iterator[Second]:
     second = Second(plane)
     second.introduce()
-    plane.kill("nats")
     plane.kill("control")
     plane.call("stack", "up")
     yield second
