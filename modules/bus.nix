@@ -85,6 +85,8 @@ in
         options = {
           control = key "Control's public key.";
           projector = key "The projector's public key.";
+          issuer = key "The public account key whose seed control has: with it, executors may join over the bus.";
+          watcher = key "Control's second public key, which ends connections; needed with `issuer`.";
           executors = mkOption {
             type = types.attrsOf types.str;
             default = { };
@@ -97,6 +99,7 @@ in
               options = {
                 nkey = mkOption { type = types.str; description = "This person's public key."; };
                 tenant = mkOption { type = types.str; default = "default"; description = "The tenant."; };
+                operator = mkOption { type = types.bool; default = false; description = "Whether to let them say which executors there are."; };
               };
             });
           };
@@ -122,6 +125,14 @@ in
         message = ''
           services.agentplane.bus.users is empty: nats-server would let everybody in. Name who may connect,
           users = ./users.json; (`agentplane keys` makes that file).'';
+      }
+      {
+        assertion = !named || nobody || cfg.users.issuer != null || !(config.services.agentplane.control.joining.enable or false)
+          || !config.services.agentplane.control.enable;
+        message = ''
+          services.agentplane.bus.users.issuer is not set, and executors are to join: control would not be asked about them.
+          Take issuer and watcher from the users.json of `agentplane keys`, or set services.agentplane.control.joining.enable
+          = false and name each executor's key.'';
       }
       {
         assertion = cfg.tls.enable || loopback;

@@ -1,4 +1,4 @@
-# services.agentplane.executor: runs assigned bundles on this host. Needs what every host is told, and two secrets.
+# services.agentplane.executor: runs assigned bundles on this host. Makes its own keys and joins; needs what every host is told.
 let
   unit = "agentplane-executor";
   credentials = "/run/credentials/${unit}.service";
@@ -9,19 +9,28 @@ in
       name = "executor";
       example = { limits.memory_mib = 16384; };
       credentials = {
-        "executor.key" = { file = "executor.key"; about = "this executor's Ed25519 signing key (PEM)"; };
-        "nats.nkey" = { file = "executor.nkey"; about = "the seed of this executor's NATS user"; };
+        "join.token" = { file = "join.token"; about = "a one-time token to join with, instead of an operator's approval"; };
+        "executor.key" = { file = "executor.key"; about = "an Ed25519 signing key (PEM), instead of one of its own"; };
+        "nats.nkey" = { file = "executor.nkey"; about = "the seed of a NATS user, instead of one of its own"; };
       };
-      defaults = { config, lib }: {
+      needed = _: [ ];
+      defaults = { config, lib }: let given = config.services.agentplane.executor.credentials; in {
         name = config.networking.hostName;
         state_dir = "/var/lib/${unit}";
-        nats = import ./lib/nats.nix { inherit lib config; seed = "/run/${unit}/nats.nkey"; }; # the unit's own copy
-        signing_key_file = "${credentials}/executor.key";
+        nats = import ./lib/nats.nix { inherit lib config; seed = if given ? "nats.nkey" then "/run/${unit}/nats.nkey" else null; };
         control_public_key_file = "/etc/agentplane/trusted/control.pub";
         vm_kit = "${config.services.agentplane.executor.package}/share/agentplane/vm";
         guests.socket = "/run/agentplane/guest.sock";
+      } // lib.optionalAttrs (given ? "executor.key") {
+        signing_key_file = "${credentials}/executor.key";
+      } // lib.optionalAttrs (given ? "join.token") {
+        join.token_file = "${credentials}/join.token";
       } // lib.optionalAttrs (config.services.agentplane.caches != [ ]) {
         bundles = { inherit (config.services.agentplane) caches; trusted_public_keys = config.services.agentplane.cacheKeys; };
+      };
+      # the unit copies a seed that it was given; with a key of its own there is none
+      serviceConfig = { cfg, lib, ... }: lib.optionalAttrs (!(cfg.credentials ? "nats.nkey")) {
+        ExecStartPre = [ "" "${cfg.package}/bin/${unit} --config /etc/agentplane/executor.json --check-config" ];
       };
       assertions = { config, cfg, option, ... }: [
         {

@@ -108,7 +108,7 @@ def comments(model: type) -> dict[str, str]:
                 row = token.start[0]
                 alone = lines[row - 1].lstrip().startswith("#")
                 if named := re.match(r"\s+(\w+):", lines[row if alone else row - 1]):
-                    found[named[1]] = re.sub(r"^#\s*(noqa.*)?", "", token.string)
+                    found[named[1]] = re.sub(r"^#\s*(noqa.*|type: ignore\S*\s+#\s*)?", "", token.string)
     return found
 
 

@@ -10,15 +10,17 @@ from agentplane.cli import render
 @click.command()
 @click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--address", "addresses", multiple=True, help="A name or address that hosts reach the bus by.")
-@click.option("--executor", "executors", multiple=True, help="The name of an executor.")
-@click.option("--person", "people", multiple=True, help="The name of somebody who submits runs.")
+@click.option("--operator", "operators", multiple=True, help="Who submits runs, and says which executors there are.")
+@click.option("--person", "people", multiple=True, help="Who submits runs.")
+@click.option("--executor", "executors", multiple=True, help="An executor that is not to make its own keys, and join.")
 @click.option("--tenant", default="default", show_default=True, help="These people's tenant.")
 @render.output_option
 def keys(  # noqa: PLR0917 - one parameter per option
     directory: Path,
     addresses: tuple[str, ...],
-    executors: tuple[str, ...],
+    operators: tuple[str, ...],
     people: tuple[str, ...],
+    executors: tuple[str, ...],
     tenant: str,
     output: str,
 ) -> int:
@@ -32,7 +34,7 @@ def keys(  # noqa: PLR0917 - one parameter per option
 
     from agentplane.keys import fleet
 
-    wanted = fleet.Wanted(addresses=addresses, executors=executors, people=people, tenant=tenant)
+    wanted = fleet.Wanted(addresses=addresses, executors=executors, people=people, operators=operators, tenant=tenant)
     directory.mkdir(parents=True, exist_ok=True)
     made = fleet.make(directory, wanted, datetime.now(UTC))
     document = {"directory": str(directory), "made": [str(path) for path in made]}

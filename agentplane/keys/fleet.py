@@ -1,5 +1,7 @@
 """The keys of a fleet below one directory: what every host may know, and per host what only it may. Repeatable.
 
+Executors make their own keys and join. One that is named here gets keys from here instead, which it cannot renew.
+
     trust/       control.pub, ca.pem, cache.pub, executors/<name>.pub
                                                               public: part of every host's configuration
     users.json   public NATS keys by role                     public: part of the control host's configuration
@@ -21,8 +23,10 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
+from nkeys import PREFIX_BYTE_ACCOUNT, encode_seed
 
 from agentplane.bus import nkeys
+from agentplane.bus.callout import Issuer
 from agentplane.bus.users import BusUsers
 from agentplane.caches.keys import public_part, secret_text
 from agentplane.daemon.config import check_settings, load_document
@@ -41,6 +45,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     addresses: tuple[str, ...]
     executors: tuple[str, ...] = ()
     people: tuple[str, ...] = ()
+    operators: tuple[str, ...] = ()  # people who also approve, drain and revoke executors
     tenant: str = "default"
 
 
@@ -69,7 +74,7 @@ def _check(wanted: Wanted, *, certified: bool) -> None:
     if not wanted.addresses and not certified:
         hint = "--address NAME, as hosts will reach it"
         raise Refused("no name for the bus's certificate", code="keys.address", hint=hint)
-    for name in (*wanted.executors, *wanted.people):
+    for name in (*wanted.executors, *wanted.people, *wanted.operators):
         if not DNS_LABEL.fullmatch(name) or name in _RESERVED:
             hint = f"a-z, 0-9 and '-', at most 63, and none of {', '.join(_RESERVED)}"
             raise Refused(f"{name!r} cannot be a name here", code="keys.name", hint=hint)
@@ -138,10 +143,18 @@ def _users(directory: Path, wanted: Wanted) -> None:
         document[daemon] = nkeys.create_seed_file(secret / "control" / f"{daemon}.nkey")
     for name in wanted.executors:
         document["executors"][name] = nkeys.create_seed_file(secret / name / "executor.nkey")
-    for name in wanted.people:
+    document["watcher"] = nkeys.create_seed_file(secret / "control" / "watcher.nkey")
+    document["issuer"] = Issuer(_private(secret / "control" / "issuer.nkey", _account_seed).strip()).public_key
+    for name in (*wanted.people, *wanted.operators):
         key = nkeys.create_seed_file(secret / "people" / f"{name}.nkey")
-        document["people"][name] = {"nkey": key, "tenant": wanted.tenant}
+        operator = name in wanted.operators
+        document["people"][name] = {"nkey": key, "tenant": wanted.tenant, "operator": operator}
     file.write_text(json.dumps(document, indent=2, sort_keys=True) + "\n")
+
+
+def _account_seed() -> bytes:
+    """Of the account key that signs for who may connect."""
+    return bytes(encode_seed(secrets.token_bytes(32), PREFIX_BYTE_ACCOUNT)) + b"\n"
 
 
 def _private(path: Path, make_bytes: Callable[[], bytes]) -> bytes:

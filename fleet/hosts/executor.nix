@@ -1,4 +1,4 @@
-# An executor host: six lines of configuration beside the common ones, and where guests come from.
+# An executor host: six lines of configuration beside the common ones. It makes its own keys, and joins.
 name:
 {
   imports = [ ./common.nix ];
@@ -6,8 +6,7 @@ name:
   services.agentplane = {
     servers = [ "tls://control.example:4222" ];
     trust = ../trust;
-    credentialsDirectory = "/var/keys";
-    executor.enable = true;
     caches = [ "http://control.example:8090" ];
+    executor.enable = true;
   };
 }

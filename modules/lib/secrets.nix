@@ -18,8 +18,9 @@ in
   #   option    the name of the option that holds them, for messages
   #   given     file name -> path
   #   needed    file names without which nothing starts
+  #   known     file names that are understood
   #   files     their usual names in /var/keys, for examples
-  assertions = { option, given, needed, files ? { } }:
+  assertions = { option, given, needed, known ? needed, files ? { } }:
     let
       at = file: "${option}.\"${file}\" = ${toString given.${file}}";
       all = concatMapStringsSep ", " at;
@@ -28,7 +29,7 @@ in
         stored = among (path: isString path && hasPrefix builtins.storeDir path) given;
         relative = among (path: isString path && !hasPrefix "/" path) given;
         lacking = subtractLists (attrNames given) needed;
-        unknown = subtractLists needed (attrNames given);
+        unknown = subtractLists known (attrNames given);
       };
       example = files: "\"/var/keys/${concatStringsSep "" (lib.take 1 files)}\"";
       claim = name: message: { assertion = wrong.${name} == [ ]; inherit message; };
@@ -48,7 +49,7 @@ in
         their directory, services.agentplane.credentialsDirectory = "/var/keys"; or each of them:
         ${concatMapStringsSep " " (file: "\"${file}\" = \"/var/keys/${files.${file} or file}\";") wrong.lacking}'')
       (claim "unknown" ''
-        ${option} has ${toString wrong.unknown}, which nobody reads. It takes ${toString needed}.'')
+        ${option} has ${toString wrong.unknown}, which nobody reads. It takes ${toString known}.'')
     ];
 
   # systemd's LoadCredential=; the empty one drops the unit file's own, which are where scripts/install-debian.sh puts them.

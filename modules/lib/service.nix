@@ -1,8 +1,9 @@
 # What the three daemons' modules share: `enable`, `package`, `settings` (RFC 42) and `credentials`.
 # The unit itself is the file that the package ships; here it only gets its configuration and its credentials.
 #   credentials  name -> { file: its name in credentialsDirectory; about: what it holds, for people }
+#   needed       what of them this host cannot do without, from the service's own configuration
 #   defaults     the settings that NixOS knows better than the daemon
-{ name, example, credentials, defaults ? (_: { }), assertions ? (_: [ ]), serviceConfig ? (_: { }) }:
+{ name, example, credentials, needed ? (_: builtins.attrNames credentials), defaults ? (_: { }), assertions ? (_: [ ]), serviceConfig ? (_: { }) }:
 { config, lib, pkgs, ... }:
 let
   inherit (lib) attrNames concatMapStringsSep mapAttrs mkDefault mkEnableOption mkIf mkOption types;
@@ -59,7 +60,8 @@ in
       {
         option = "${option}.credentials";
         given = cfg.credentials;
-        needed = attrNames credentials;
+        needed = needed cfg;
+        known = attrNames credentials;
         inherit files;
       }
     ++ [{
@@ -72,7 +74,7 @@ in
     services.agentplane.${name} = {
       settings = lib.mapAttrsRecursive (_: mkDefault) (defaults { inherit config lib; });
       credentials = mapAttrs (_: mkDefault)
-        (secrets.from config.services.agentplane.credentialsDirectory files);
+        (secrets.from config.services.agentplane.credentialsDirectory (lib.getAttrs (needed cfg) files));
     };
     environment.etc."agentplane/${name}.json".source = checked;
     environment.systemPackages = [ cfg.package ];
@@ -80,7 +82,7 @@ in
     systemd.services.${unit} = {
       wantedBy = [ "multi-user.target" ];
       restartTriggers = [ checked ];
-      serviceConfig = { LoadCredential = secrets.load cfg.credentials; } // serviceConfig { inherit config lib cfg; };
+      serviceConfig = { LoadCredential = secrets.load cfg.credentials; } // serviceConfig { inherit config lib cfg pkgs; };
     };
   };
 }

@@ -46,7 +46,7 @@ def followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_keys_are_where_the_guide_copies_them_from(followed: Path) -> None:
     text = "\n".join(block.text for block in blocks() if block.language == "sh")
-    for part in ("control/*", "people/operator.nkey", "exec-a/*"):
+    for part in ("control/*", "people/operator.nkey"):
         assert f"keys/secret/{part}" in text
         assert list((followed.parent / "keys/secret").glob(part))
 
@@ -73,11 +73,14 @@ def test_its_hosts_are_accepted(evaluate: Evaluate, followed: Path, host: str, d
         subprocess.run(argv, check=True, cwd=ROOT)
 
 
-def test_an_executor_needs_the_files_that_it_is_given(evaluate: Evaluate, followed: Path) -> None:
-    answer = evaluate(f'{{ networking.hostName = "exec-a"; imports = [ {followed}/exec-a.nix ]; }}')
-    loaded = [Path(entry.partition(":")[2]).name for entry in answer["credentials"]["agentplane-executor"] if entry]
-    given = {path.name for path in (followed.parent / "keys/secret/exec-a").iterdir()}
-    assert set(loaded) == given
+def test_every_secret_that_a_unit_loads_is_one_that_was_made(evaluate: Evaluate, followed: Path) -> None:
+    made = {path.name for path in (followed.parent / "keys/secret/control").iterdir()}
+    loaded = evaluate(f"{{ imports = [ {followed}/control.nix ]; }}")["credentials"].values()
+    paths = {Path(entry.partition(":")[2]) for entries in loaded for entry in entries if entry}
+    assert {path.name for path in paths} <= made
+    assert {str(path.parent) for path in paths} == {"/var/keys"}
+    loaded = evaluate(f'{{ networking.hostName = "exec-a"; imports = [ {followed}/exec-a.nix ]; }}')["credentials"]
+    assert loaded["agentplane-executor"] == [""]
 
 
 def test_its_flake_evaluates_without_a_warning(copy: Path, followed: Path) -> None:

@@ -26,7 +26,7 @@ EXECUTOR = """
   services.agentplane = {
     servers = [ "tls://control.example:4222" ];
     trust = ./fleet/trust;
-    credentialsDirectory = "/var/keys";
+    caches = [ "http://control.example:8090" ];
     executor.enable = true;
   };
 """
@@ -72,13 +72,14 @@ def test_credentials_replace_those_of_the_unit_file_and_carry_the_names_that_set
     assert given[0] == ""
     names = {entry.split(":")[0] for entry in given[1:]}
     unit = Path(ROOT / "services/units/agentplane-control.service").read_text()
-    assert names == {
+    assert names - {"issuer.nkey", "watcher.nkey"} == {
         line.removeprefix("LoadCredential=").split(":")[0]
         for line in unit.splitlines()
         if line.startswith("LoadCredential=")
     }
     settings = answer["settings"]["control"]
     used = (settings["signing_key_file"], settings["nats"]["nkey_seed_file"], settings["postgres"]["passfile"])
+    used += tuple(settings["joining"].values())
     assert {Path(path).name for path in used} == names
 
 
@@ -86,9 +87,46 @@ def test_one_setting_leaves_the_defaults_beside_it(evaluate: Evaluate) -> None:
     answer = evaluate(executor('executor.settings.nats.servers = [ "tls://other.example:4222" ];'))
     assert answer["settings"]["executor"]["nats"] == {
         "servers": ["tls://other.example:4222"],
-        "nkey_seed_file": "/run/agentplane-executor/nats.nkey",
         "tls": {"ca_file": "/etc/agentplane/trusted/ca.pem"},
     }
+
+
+def test_an_executor_makes_its_own_keys_unless_it_is_given_some(evaluate: Evaluate) -> None:
+    answer = evaluate(executor())
+    settings = check_settings(answer["settings"]["executor"], ExecutorSettings, origin="own")
+    assert settings.own_signing_key
+    assert settings.own_nkey
+    assert answer["credentials"]["agentplane-executor"] == [""]
+    assert not any("%d" in command for command in answer["services"]["agentplane-executor"]["ExecStartPre"])
+    names = ("join.token", "executor.key", "nats.nkey")
+    given = "".join(f'executor.credentials."{name}" = "/var/keys/{name}";' for name in names)
+    answer = evaluate(executor(given))
+    settings = check_settings(answer["settings"]["executor"], ExecutorSettings, origin="given")
+    assert not settings.own_signing_key
+    assert not settings.own_nkey
+    assert settings.join.token_file == Path("/run/credentials/agentplane-executor.service/join.token")
+    assert "ExecStartPre" not in answer["services"]["agentplane-executor"]
+
+
+def test_control_gets_copies_of_what_it_lets_executors_in_with(evaluate: Evaluate) -> None:
+    copied = evaluate(control())["services"]["agentplane-control"]["ExecStartPre"]
+    assert copied.endswith("-t /run/agentplane-control %d/issuer.nkey %d/watcher.nkey")
+    answer = evaluate(control("control.joining.enable = false;"))
+    assert "joining" not in answer["settings"]["control"]
+    assert "ExecStartPre" not in answer["services"]["agentplane-control"]
+
+
+def test_a_bus_that_would_not_ask_about_joining_executors_is_refused(evaluate: Evaluate) -> None:
+    key = f"U{'A' * 55}"
+    (message,) = evaluate(control(f'bus.users = lib.mkForce {{ control = "{key}"; }};'))["refused"]
+    assert "bus.users.issuer is not set" in message
+    assert "joining.enable" in message
+
+
+def test_a_cache_that_nobody_signs_for_is_refused(evaluate: Evaluate) -> None:
+    (message,) = evaluate(executor("cacheKeys = lib.mkForce [ ];"))["refused"]
+    assert "caches = [ http://control.example:8090 ]" in message
+    assert "cache.pub" in message
 
 
 def test_processes_may_only_start_where_they_are_offered(evaluate: Evaluate) -> None:
@@ -113,15 +151,19 @@ def test_processes_may_only_start_where_they_are_offered(evaluate: Evaluate) -> 
         ),
         ('executor.credentials."executor.key" = "keys/executor.key";', "keys/executor.key", "absolute"),
         (
-            'credentialsDirectory = lib.mkForce null; executor.credentials."nats.nkey" = "/var/keys/n";',
-            "lacks executor.key",
-            '"executor.key" = "/var/keys/executor.key";',
+            'projector = { enable = true; credentials."nats.nkey" = "/var/keys/n"; };',
+            "lacks project.pgpass read.pgpass",
+            '"read.pgpass" = "/var/keys/read.pgpass";',
         ),
-        ('executor.credentials."exeutor.key" = "/var/keys/x";', "has exeutor.key", "executor.key nats.nkey"),
+        ('executor.credentials."exeutor.key" = "/var/keys/x";', "has exeutor.key", "executor.key join.token nats.nkey"),
         ("servers = lib.mkForce [ ];", "servers = [ ]", "tls://control.example:4222"),
         ('executor.settings.name = "Exec A";', '"Exec A"', "DNS label"),
-        ("trust = lib.mkForce null;", "trust is not set", "agentplane keys"),
-        ("trust = lib.mkForce ./tests/nixos;", "tests/nixos has no control.pub", "agentplane keys"),
+        ("trust = lib.mkForce null; caches = lib.mkForce [ ];", "trust is not set", "agentplane keys"),
+        (
+            "trust = lib.mkForce ./tests/nixos; caches = lib.mkForce [ ];",
+            "tests/nixos has no control.pub",
+            "agentplane keys",
+        ),
         ("context.enable = true;", "lacks nkeySeedFile", '"nkeySeedFile" = "/var/keys/nkeySeedFile";'),
     ],
 )
@@ -140,17 +182,17 @@ def test_a_control_host_without_keys_and_inventory_hears_of_both(evaluate: Evalu
 
 
 def test_a_directory_of_secrets_in_the_store_is_refused_for_every_file(evaluate: Evaluate) -> None:
-    (message,) = evaluate(executor("credentialsDirectory = lib.mkForce ./fleet/trust;"))["refused"]
-    assert f"{ROOT}/fleet/trust/executor.key" in message
-    assert f"{ROOT}/fleet/trust/executor.nkey" in message
-    assert "outside of it as a string" in message or "Write a string" in message
+    messages = evaluate(control("credentialsDirectory = lib.mkForce ./fleet/trust;"))["refused"]
+    for name in ("control.key", "control.nkey", "projector.nkey", "owner.pgpass", "bus.key", "issuer.nkey"):
+        assert any(f"{ROOT}/fleet/trust/{name}" in message for message in messages), name
+    assert all("Write a string" in message for message in messages)
 
 
 def test_a_private_key_among_public_ones_is_refused(evaluate: Evaluate, tmp_path: Path) -> None:
     (tmp_path / "executors").mkdir()
     for name in ("control.pub", "control.key", "executors/exec-a.nkey"):
         (tmp_path / name).touch()
-    (message,) = evaluate(executor(f"trust = lib.mkForce {tmp_path};"))["refused"]
+    (message,) = evaluate(executor(f"trust = lib.mkForce {tmp_path}; caches = lib.mkForce [ ];"))["refused"]
     assert f"{tmp_path} holds control.key exec-a.nkey" in message
     assert "/var/keys" in message
 
@@ -207,7 +249,8 @@ def test_the_sample_bus_is_what_nats_server_takes(evaluate: Evaluate, tmp_path: 
     done = subprocess.run([*argv, "--settings", str(tmp_path / "settings.json")], capture_output=True, check=True)
     (tmp_path / "nats.json").write_bytes(done.stdout)
     subprocess.run([binary(), "-t", "-c", str(tmp_path / "nats.json")], check=True, capture_output=True)
-    assert len(json.loads(done.stdout)["authorization"]["users"]) == 6
+    assert len(json.loads(done.stdout)["authorization"]["users"]) == 3
+    assert json.loads(done.stdout)["authorization"]["auth_callout"]["issuer"] == bus["users"]["issuer"]
 
 
 def test_backups_are_of_what_only_the_host_has(evaluate: Evaluate) -> None:

@@ -7,7 +7,7 @@ let
   names = [ "alpha" "beta" ];
 
   keys = pkgs.runCommand "agentplane-test-keys" { } ''
-    ${agentplane}/bin/agentplane keys $out --address control --person operator ${
+    ${agentplane}/bin/agentplane keys $out --address control --operator operator ${
       lib.concatMapStringsSep " " (name: "--executor ${name}") names}
   '';
 
@@ -31,7 +31,12 @@ let
 
   executor = name: {
     imports = [ (host name) ];
-    services.agentplane = { servers = [ "tls://control:4222" ]; executor.enable = true; };
+    services.agentplane = { servers = [ "tls://control:4222" ]; };
+    services.agentplane.executor = {
+      enable = true;
+      # keys of the test's making: joining is revoked.nix's story
+      credentials = { "executor.key" = "/var/keys/executor.key"; "nats.nkey" = "/var/keys/executor.nkey"; };
+    };
     # building a guest needs nixpkgs and what guests are made of, without a network
     nix.nixPath = [ "nixpkgs=${pkgs.path}" ];
     system.extraDependencies = with pkgs; [ pkgsStatic.busybox erofs-utils linuxPackages.kernel cpio lz4 stdenv ];

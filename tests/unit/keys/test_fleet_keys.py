@@ -17,7 +17,9 @@ from agentplane.keys import authority
 from agentplane.keys.fleet import Wanted, make
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
-WANTED = Wanted(addresses=("control.example", "192.0.2.7"), executors=("exec-a",), people=("alice",))
+WANTED = Wanted(
+    addresses=("control.example", "192.0.2.7"), executors=("exec-a",), people=("alice",), operators=("olga",)
+)
 
 
 def test_private_files_are_private_and_public_ones_hold_no_secret(tmp_path: Path) -> None:
@@ -45,7 +47,13 @@ def test_the_keys_are_those_that_the_daemons_load(tmp_path: Path) -> None:
     public = parse_public_key((tmp_path / "trust/cache.pub").read_text().strip())
     assert public == public_part((tmp_path / "secret/control/cache.key").read_text())
     users = load_settings(tmp_path / "users.json", BusUsers).users()
-    assert [user.name for user in users] == ["control", "projector", "executor exec-a", "user alice of default"]
+    assert [user.name for user in users] == [
+        "control",
+        "projector",
+        "executor exec-a",
+        "user alice of default",
+        "user olga of default, operator",
+    ]
 
 
 def test_calling_again_adds_and_keeps(tmp_path: Path) -> None:
