@@ -193,6 +193,8 @@ def ending_of(directory: Path) -> Ending | None:
         data = _read(directory / contract.OUTCOME)
     except FileNotFoundError:
         return None
+    except OSError as exc:  # a link, for one
+        raise Refused(str(exc), code="runner.outcome", where=str(directory / contract.OUTCOME)) from exc
     try:
         return msgspec.json.decode(data, type=Ending)
     except msgspec.DecodeError as exc:

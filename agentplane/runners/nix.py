@@ -18,7 +18,7 @@ import msgspec
 from agentplane.canonical import canonical_bytes
 from agentplane.errors import Broken, NotFound, Refused, Tampered
 from agentplane.guests.spec import STORE_PATH
-from agentplane.runners.builders import builders
+from agentplane.runners.builders import builders, has_daemon
 from agentplane.runners.closures import verify_closure
 from agentplane.runners.command import run
 from agentplane.runners.kit import Kit
@@ -26,7 +26,6 @@ from agentplane.runners.nar import nar_hash
 from agentplane.runs.model import StorePath
 
 _BUILD_TIMEOUT_S: Final = 900.0
-_DAEMON_SOCKET: Final = Path("/nix/var/nix/daemon-socket/socket")
 Pull = Callable[[StorePath], object]  # has a path and all it needs in the store afterwards, or raises
 
 _ALTERED: Final = "nix-store --repair-path PATH mends one; find out who changed it"
@@ -176,7 +175,7 @@ def environment(building: Sequence[str] = ("build-users-group =",)) -> dict[str,
 
     The caller's own NIX_CONFIG (a binary cache, its keys) is honoured, except in who builds and how sealed.
     """
-    single = not _DAEMON_SOCKET.exists()
+    single = not has_daemon()
     lines = ["experimental-features = nix-command flakes", *(("substituters =",) if single else ())]
     lines += [os.environ.get("NIX_CONFIG", ""), *(building if single else ())]
     return {"NIX_CONFIG": "\n".join(line for line in lines if line) + "\n"}

@@ -44,11 +44,12 @@ def empty(files: Path, out_dir: Path) -> None:
 
 
 def keep_console(launch: Path, target: Path) -> None:
-    """Put the console where it is found by name; a link, since it may be large."""
+    """Put the console where it is found by name; a link, since it may be large. Never a link to something else."""
+    kept = launch / CONSOLE
     with disk_errors(target):
         target.unlink(missing_ok=True)
-        if (launch / CONSOLE).exists():
-            target.hardlink_to(launch / CONSOLE)
+        if kept.is_file() and not kept.is_symlink():
+            target.hardlink_to(kept)
 
 
 def _sync_tree(root: Path) -> None:

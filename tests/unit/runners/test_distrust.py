@@ -1,0 +1,58 @@
+"""What a shim of another user leaves behind is read as a file, never followed; a closed daemon is a daemon."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from agentplane.errors import Refused
+from agentplane.runners import builders
+from agentplane.runners import launch as launches
+from agentplane.runners.shim import contract
+from agentplane.runners.shim.state import boot_id
+from services.executor.collecting import keep_console
+
+
+def test_an_outcome_that_leads_elsewhere_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("{}")
+    (tmp_path / contract.OUTCOME).symlink_to(tmp_path / "key")
+    with pytest.raises(Refused) as refused:
+        launches.ending_of(tmp_path)
+    assert refused.value.code == "runner.outcome"
+
+
+def test_a_console_that_leads_elsewhere_is_not_kept(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("private")
+    (tmp_path / contract.CONSOLE).symlink_to(tmp_path / "key")
+    keep_console(tmp_path, tmp_path / "kept")
+    assert not os.path.lexists(tmp_path / "kept")
+    (tmp_path / contract.CONSOLE).unlink()
+    (tmp_path / contract.CONSOLE).write_text("said")
+    keep_console(tmp_path, tmp_path / "kept")
+    assert (tmp_path / "kept").read_text() == "said"
+
+
+def test_what_nobody_listens_to_is_ordered_in_vain_and_without_waiting(tmp_path: Path) -> None:
+    assert not launches.order_end(tmp_path, "no pipe: it has to be signalled")
+    os.mkfifo(tmp_path / contract.ORDERS)
+    assert launches.order_end(tmp_path, "its shim is gone")
+    assert b"its shim is gone" in (tmp_path / contract.CANCEL).read_bytes()
+
+
+def test_a_daemon_of_nix_that_is_closed_to_us_is_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    class Closed:
+        def exists(self) -> bool:
+            raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(builders, "_DAEMON_SOCKET", Closed())
+    assert builders.has_daemon()
+    assert builders.builders(tmp_path, network=False) == builders.Builders(prefix=(), configuration=())
+    monkeypatch.setattr(builders, "_DAEMON_SOCKET", tmp_path / "none")
+    assert not builders.has_daemon()
+
+
+def test_the_boot_is_known_where_proc_shows_processes_only(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    real = boot_id()
+    monkeypatch.setattr("agentplane.runners.shim.state._BOOT_ID", str(tmp_path / "hidden"))
+    monkeypatch.setenv("AGENTPLANE_BOOT_ID", real.replace("-", ""))  # as systemd writes %b
+    assert boot_id() == real
