@@ -91,10 +91,10 @@ async def test_killed_at_random_it_neither_repeats_nor_skips(
         await grown(daemon, directory, kill * EVENTS // KILLS + dice.randrange(1, EVENTS // KILLS))
         await daemon.end(signal.SIGKILL)
         for path, data in contents(directory).items():  # whole lines, each once, in order, whenever one looks
-            found = [json.loads(line).get("seq") for line in data.splitlines() if line.endswith(b"}")]
-            assert path.endswith("feed.jsonl") is (found[0] is not None)
-            if found[0] is not None:
-                assert found == sorted(set(found))
+            whole_lines = data[: data.rfind(b"\n") + 1].splitlines()
+            name = "seq" if path.endswith("feed.jsonl") else "sequence"
+            found = [int(json.loads(line)[name]) for line in whole_lines]
+            assert found == sorted(set(found))
     await producing
     await daemon.start()
     await grown(daemon, directory, EVENTS)
