@@ -22,6 +22,7 @@ from agentplane.evidence.keys import CONTROL, TrustedKeys
 from agentplane.metrics.exposition import exposed
 from agentplane.ports import Bus
 from services.executor.attempts import Attempts
+from services.executor.bundles import clear_staging
 from services.executor.config import ExecutorSettings
 from services.executor.console import Console
 from services.executor.daemon import Executor, Parts
@@ -32,7 +33,7 @@ from services.executor.host import Host
 from services.executor.identity import Identity, load_identity
 from services.executor.joining import Entrance
 from services.executor.ledger import Ledger
-from services.executor.nixhost import NixHost, stop_builds
+from services.executor.nixhost import NixHost
 from services.executor.planning import plan_caps
 from services.executor.renewal import Renewal
 from services.executor.statedir import StateDirectory, open_state
@@ -79,6 +80,7 @@ def open_all(settings: ExecutorSettings) -> Opened:
         raise
     if journal.repair is not None:
         log.warning("the journal had a torn tail, which was never sent; cut off", repair=str(journal.repair))
+    clear_staging(state.path)
     workers = ThreadPoolExecutor(_WORKERS, thread_name_prefix="work")
     return Opened(settings=settings, state=state, identity=identity, journal=journal, workers=workers)
 
@@ -88,12 +90,11 @@ async def run(settings: ExecutorSettings, lifecycle: Lifecycle, again: asyncio.E
 
     `again` is set when it stopped to be started again, with other keys.
     """
-    opened = open_all(settings)
+    opened, host = open_all(settings), NixHost(settings)
     try:
         if (bus := await Entrance(settings, opened.identity, lifecycle).enter()) is None:
             return
         try:
-            host = NixHost(settings)
             executor = assemble(opened, host, bus, lambda: host.probed, _restart(lifecycle, again))
             probing = lifecycle.spawn(_probe(host, opened.workers, executor), "probing")
             async with exposed(settings.metrics_port, executor.gauges):
@@ -101,7 +102,7 @@ async def run(settings: ExecutorSettings, lifecycle: Lifecycle, again: asyncio.E
         finally:
             await bus.close()
     finally:
-        stop_builds()
+        host.stop()
         opened.close()
 
 

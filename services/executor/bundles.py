@@ -4,18 +4,22 @@ A run may pin a guest that somebody built, signed and pushed. It is taken only i
 about: its author chose the pin, and another bundle's guest, however well signed, was not what was approved.
 """
 
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from threading import Event
 from typing import Annotated, Final, Literal, Protocol, Self
 
+from msgspec.structs import replace
 from pydantic import AfterValidator, Field, model_validator
 
 from agentplane.caches.closure import Limits
 from agentplane.caches.keys import parse_public_key
 from agentplane.caches.pull import Pulled, Sources, pull
-from agentplane.caches.reader import check_url, open_cache
+from agentplane.caches.reader import Cache, check_url, open_cache
 from agentplane.daemon.config import Seconds, Settings
 from agentplane.daemon.logs import get_logger
-from agentplane.errors import AgentplaneError, Broken, NotFound, Refused
+from agentplane.errors import AgentplaneError, Broken, NotFound, Refused, Transient
 from agentplane.guests.spec import STORE_PATH, parse_guest, parse_process
 from agentplane.runners.nix import Pull, environment
 from agentplane.runs.model import StorePath
@@ -80,11 +84,38 @@ def sources_of(bundles: Bundles) -> Sources:
     )
 
 
-def puller(bundles: Bundles, state_dir: Path) -> Pull | None:
-    """What fetches a pinned path from the caches; None: there are none."""
+class Stoppable:
+    """A cache that is read no further once we stop; a long download would keep the daemon from ending."""
+
+    def __init__(self, cache: Cache, stopping: Event) -> None:
+        self.url = cache.url
+        self._cache = cache
+        self._stopping = stopping
+
+    def get(self, name: str, limit_bytes: int) -> bytes:
+        """See `Cache.get`."""
+        return self._cache.get(name, limit_bytes)
+
+    def chunks(self, name: str) -> Iterator[bytes]:
+        """See `Cache.chunks`. Raises Transient: code `cache.stopped`."""
+        for chunk in self._cache.chunks(name):
+            if self._stopping.is_set():
+                raise Transient("this executor stops", code="cache.stopped", where=self.url)
+            yield chunk
+
+
+def clear_staging(state_dir: Path) -> None:
+    """Remove what a killed process left of downloads; only while nobody downloads."""
+    shutil.rmtree(state_dir / STAGING, ignore_errors=True)
+
+
+def puller(bundles: Bundles, state_dir: Path, stopping: Event | None = None) -> Pull | None:
+    """What fetches a pinned path from the caches, until `stopping`; None: there are none."""
     if not bundles.caches:
         return None
     sources = sources_of(bundles)
+    if stopping is not None:
+        sources = replace(sources, caches=tuple(Stoppable(cache, stopping) for cache in sources.caches))
 
     def complain(error: AgentplaneError) -> None:
         log.warning("a cache failed", code=error.code, reason=str(error), hint=error.hint)

@@ -46,6 +46,8 @@ class NixHost:
     def __init__(self, settings: ExecutorSettings) -> None:
         self._settings = settings
         self._once = threading.Lock()
+        self._stopping = threading.Event()
+        self._pull = puller(settings.bundles, settings.state_dir, self._stopping)
         self._made: Nix | None = None
         programs = HostPrograms(
             state_dir=settings.state_dir,
@@ -66,6 +68,11 @@ class NixHost:
         """What was found out; nothing is usable before it was."""
         return self._probed or Probed(backends=(), kvm=_UNPROBED, versions={})
 
+    def stop(self) -> None:
+        """Download and build no further: what is under way fails, and is done again after the next start."""
+        self._stopping.set()
+        stop_builds()
+
     def find_out(self) -> Probed:
         """Try every configured backend, once; may build the probe guest, and fetch its kernel, which takes a while."""
         with self._once:
@@ -75,8 +82,7 @@ class NixHost:
 
     def _nix(self) -> Nix:
         if self._made is None:
-            state_dir = self._settings.state_dir
-            self._made = Nix(state_dir, kit_of(self._settings), pull=puller(self._settings.bundles, state_dir))
+            self._made = Nix(self._settings.state_dir, kit_of(self._settings), pull=self._pull)
         return self._made
 
     def _try_backends(self) -> Probed:

@@ -20,7 +20,7 @@ from agentplane.errors import AgentplaneError, NotFound, Refused
 from agentplane.runners.kit import Kit
 from agentplane.runners.nix import Nix
 from agentplane.runs.model import StorePath
-from services.executor.bundles import Bundles, puller
+from services.executor.bundles import Bundles, clear_staging, puller
 from services.executor.config import ExecutorSettings
 from services.executor.runstate import RunRecord
 
@@ -64,6 +64,7 @@ def prefetch(settings: ExecutorSettings, state_dir: Path) -> int:
         Refused: code `prefetch.no-caches`: paths are listed, and there is no cache to have them from.
     """
     nix = _nix(settings.bundles, state_dir)
+    clear_staging(state_dir)
     listed = tuple(StorePath(path=each.path, nar_hash=each.nar_hash) for each in settings.bundles.prefetch)
     wanted = dict.fromkeys(listed)
     wanted |= dict.fromkeys(recent(settings.state_dir))

@@ -1,18 +1,29 @@
 """Which guest a run gets, and from whom; Nix itself is tested where it runs (tests/nix, tests/vm)."""
 
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import msgspec
 import pytest
 
 from agentplane.daemon.config import check_settings
-from agentplane.errors import AgentplaneError, Broken, NotFound, Refused, Tampered
+from agentplane.errors import AgentplaneError, Broken, NotFound, Refused, Tampered, Transient
 from agentplane.guests.spec import GuestSpec, Machine
 from agentplane.runs.model import Built, StorePath
 from agentplane.runs.protocol import Assignment
 from services.executor import bundles as bundles_module
-from services.executor.bundles import Bundles, check_bundle, guest_of, puller, sources_of
+from services.executor.bundles import (
+    STAGING,
+    Bundles,
+    Stoppable,
+    check_bundle,
+    clear_staging,
+    guest_of,
+    puller,
+    sources_of,
+)
+from tests.unit.caches.samples import MemoryCache
 from tests.unit.executor.samples import SOURCE, assignment
 from tests.unit.executor.scripted import PIN, SPEC
 
@@ -153,6 +164,24 @@ def settings(**changes: Any) -> Bundles:
 def test_without_caches_nothing_is_pulled(tmp_path: Path) -> None:
     assert puller(settings(), tmp_path) is None
     assert puller(settings(caches=["file:///srv/cache"], trusted_public_keys=[KEY]), tmp_path) is not None
+
+
+def test_a_download_ends_when_the_executor_stops(tmp_path: Path) -> None:
+    cache, stopping = MemoryCache(), Event()
+    cache.files["large"] = bytes(5000)
+    chunks = Stoppable(cache, stopping).chunks("large")
+    assert next(chunks)
+    stopping.set()
+    with pytest.raises(Transient) as caught:
+        next(chunks)
+    assert caught.value.code == "cache.stopped"
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
+    (tmp_path / STAGING / "pull-1" / "nar").mkdir(parents=True)
+    clear_staging(tmp_path)
+    clear_staging(tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_caches_and_keys_as_configured() -> None:
