@@ -8,7 +8,7 @@ import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -21,6 +21,7 @@ TYPE: Final = re.compile(r"[a-z][a-z0-9_-]*(\.[a-z0-9_-]+)+")
 _NEAR: Final = 3
 _ENUM: Final = re.compile(r"Invalid enum value .*?(?= - at |$)", re.DOTALL)
 
+S = TypeVar("S", bound=msgspec.Struct)
 StreamOf = Callable[[str, str, dict[str, Any], str], StreamId]
 
 
@@ -75,9 +76,14 @@ def check(type_: FactType, data: Mapping[str, Any]) -> None:
             f"unknown fields: {', '.join(extra[:_NEAR])}{words}", code="event.data-invalid", where=type_.name, hint=hint
         )
     try:
-        msgspec.convert(data, type_.data, strict=True)
+        decode(type_.data, data)
     except (msgspec.ValidationError, RecursionError) as exc:
         raise Refused(problem(exc), code="event.data-invalid", where=type_.name, hint=hint) from None
+
+
+def decode(type_: type[S], data: Mapping[str, Any]) -> S:
+    """Data as their struct; a field that is null is as one that is left out. Raises msgspec.ValidationError."""
+    return msgspec.convert({name: value for name, value in data.items() if value is not None}, type_, strict=True)
 
 
 def problem(exc: Exception) -> str:

@@ -3,7 +3,6 @@
 from datetime import timedelta
 from typing import Final
 
-from agentplane.domains.work.projections.assignments import PROMPT_MS
 from agentplane.eval.model import Meaning, Metric, Section, Target, average, count, ratio
 from agentplane.eval.observing import Observed, Seen
 
@@ -82,8 +81,7 @@ def compliance(observed: Observed) -> Section:
 
 
 def _prompt(meaning: Meaning, checks: list[Seen]) -> Metric:
-    prompt = [seen for seen in checks if seen.said.response_ms is not None and seen.said.response_ms < PROMPT_MS]
-    return ratio(meaning, len(prompt), len(checks))
+    return ratio(meaning, sum(seen.said.prompt for seen in checks), len(checks))
 
 
 def _responses(observed: Observed) -> list[timedelta]:

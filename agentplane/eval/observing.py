@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
+from agentplane.domains.facts import decode
 from agentplane.domains.work.catalogue import DATA
 from agentplane.domains.work.facts.base import Fact
 from agentplane.events.model import Phase, StoredEvent
@@ -63,7 +64,7 @@ class Observed:
         if event.phase is not Phase.FACT or event.type not in DATA:
             return
         try:
-            said = msgspec.convert(event.data, DATA[event.type], strict=True)
+            said = decode(DATA[event.type], event.data)
         except (msgspec.ValidationError, RecursionError):
             self.unreadable += 1
             return

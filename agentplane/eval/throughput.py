@@ -122,6 +122,7 @@ def _times_s(observed: Observed) -> tuple[float, float]:
 def _calls(observed: Observed) -> dict[str, int]:
     found: dict[str, int] = {}
     for seen in observed.of("metrics.snapshot"):
-        if LLM_CALLS in seen.said.counters:
-            found[seen.actor] = max(found.get(seen.actor, 0), seen.said.counters[LLM_CALLS])
+        number = seen.said.counters.get(LLM_CALLS)
+        if isinstance(number, int):
+            found[seen.actor] = max(found.get(seen.actor, 0), number)
     return found

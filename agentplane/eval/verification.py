@@ -152,7 +152,7 @@ def _review(verdict: Seen, before: list[Seen]) -> Review:
     def first(type_: str) -> Seen | None:
         return next((seen for seen in before if seen.type == type_), None)
 
-    audits = {seen.said.criterion: seen.said.assessment for seen in before if seen.type == "verify.audited"}
+    audits = {seen.said.criterion: seen.said.verdict for seen in before if seen.type == "verify.audited"}
     said = set(audits.values())
     worst = next((each for each in (Verdict.FAIL, Verdict.NEEDS_HUMAN, Verdict.PASS) if each in said), None)
     return Review(verdict, worst, first("verify.started"), first("mail.sent"))

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from agentplane.controllers.decision import Decision
-from agentplane.domains.facts import FactType, check, find, problem
+from agentplane.domains.facts import FactType, check, decode, find, problem
 from agentplane.errors import AgentplaneError, NotFound, Refused
 from agentplane.events.codec import data_of, payload
 from agentplane.events.model import Append, Event, Phase
@@ -126,7 +126,7 @@ def check_fact(line: Line, facts: Mapping[str, FactType]) -> None:
     if (fact := facts.get(line.type)) is None:
         return
     try:
-        msgspec.convert(line.data, fact.data, strict=True)
+        decode(fact.data, line.data)
     except (msgspec.ValidationError, RecursionError) as exc:
         hint = f"agentplane schema {line.type}"
         raise Refused(f"data of {line.type}: {problem(exc)}", code="event.data-invalid", hint=hint) from None

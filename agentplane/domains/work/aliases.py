@@ -59,12 +59,15 @@ FIELDS: Final[dict[str, str]] = {
 FIELDS_OF: Final[dict[str, dict[str, str]]] = {
     "work_order.created": {"type": "issue_type", "id": "work_order_id"},
     "mail.sent": {"type": "message_type", "id": "message_id"},
+    "process.step_started": {"step": "step_id"},
+    "process.step_completed": {"step": "step_id"},
 }
-_VALUES: Final[dict[str, dict[str, str]]] = {
+_VALUES: Final[dict[str, dict[str, str | int]]] = {
     "status": {"hooked": "assigned"},
     "from_status": {"hooked": "assigned"},
     "to_status": {"hooked": "assigned"},
     "message_type": {"POLECAT_DONE": "WORKER_DONE", "MERGE_READY": "READY_FOR_QA"},
+    "priority": {"P0": 0, "P1": 1, "P2": 2, "P3": 3, "P4": 4},
     "ref_type": {"bead": "work_order", "mol": "process", "molecule": "process"},
 }
 

@@ -3,12 +3,13 @@
 Where `agent` is left out, the event's actor is meant.
 """
 
-from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Final
 
 from msgspec import Meta
 
-from agentplane.domains.work.facts.base import Agent, Fact, Id, Line, Millis, Text, WorkOrderId
+from agentplane.domains.work.facts.base import Agent, Fact, Fraction, Id, Line, Millis, Text, WorkOrderId
+
+PROMPT_MS: Final = 30_000
 
 
 class Started(Fact, frozen=True, kw_only=True):
@@ -26,8 +27,13 @@ class AssignmentChecked(Fact, frozen=True, kw_only=True):
 
     agent: Agent | None = None
     found: bool | None = None
-    response_ms: Annotated[Millis, Meta(description="From the start of the session until it acted")] | None = None
+    response_ms: Millis | Fraction | None = None  # from the start of its session until it acted
     action: Annotated[str, Meta(max_length=200, description="execute_immediately, wait_for_confirmation, …")] = ""
+
+    @property
+    def prompt(self) -> bool:
+        """Whether it acted within 30 seconds; who says nothing of that did not."""
+        return self.response_ms is not None and float(self.response_ms) < PROMPT_MS
 
 
 class Working(Fact, frozen=True, kw_only=True):
@@ -41,7 +47,7 @@ class Idle(Fact, frozen=True, kw_only=True):
     """An agent has nothing to do, or does nothing."""
 
     agent: Agent | None = None
-    idle_since: datetime | None = None
+    idle_since: Line | int | None = None  # a time, or for how long, as its source says it
     last_activity: Line | None = None
 
 
@@ -82,7 +88,8 @@ class AssignmentSet(Fact, frozen=True, kw_only=True):
 
     agent: Agent | None = None
     ref_type: RefType = "work_order"
-    ref_id: Id
+    ref_id: Id | None = None  # left out: work_order_id
+    work_order_id: WorkOrderId | None = None
 
 
 class AssignmentCleared(Fact, frozen=True, kw_only=True):

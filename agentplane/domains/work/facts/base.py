@@ -15,6 +15,9 @@ Line = Annotated[str, Meta(max_length=500)]
 Text = Annotated[str, Meta(max_length=20_000)]
 Count = Annotated[int, Meta(ge=0)]
 Millis = Annotated[int, Meta(ge=0, description="Milliseconds")]
+Fraction = Annotated[
+    str, Meta(pattern=r"^[0-9]{1,12}(\.[0-9]{1,12})?$", description="Milliseconds with a fraction, as text")
+]
 WorkOrderId = Annotated[
     str, Meta(min_length=1, max_length=200, pattern=_WORD, description="Of the work order that it is about")
 ]

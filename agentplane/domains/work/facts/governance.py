@@ -14,8 +14,8 @@ RuleId = Annotated[str, Meta(min_length=1, max_length=200, description="Of the r
 class Waiver(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Who lets something pass, why, and until when."""
 
-    approver: Agent
-    justification: Text
+    approver: Agent | None = None
+    justification: Text = ""
     expires_at: datetime | None = None
     review_by: datetime | None = None
 
@@ -39,7 +39,7 @@ class CheckFailed(Ruled, frozen=True, kw_only=True):
 class Waived(Ruled, frozen=True, kw_only=True):
     """Somebody let it pass."""
 
-    waiver: Waiver
+    waiver: Waiver = Waiver()
 
 
 class ViolationDetected(Ruled, frozen=True, kw_only=True):
@@ -57,7 +57,7 @@ class RemediationCompleted(Ruled, frozen=True, kw_only=True):
 class Decided(Fact, frozen=True, kw_only=True):
     """A decision, and by whose authority."""
 
-    decision_type: Line
+    decision_type: Line = ""
     decision_id: Id | None = None
     authority_level: Annotated[int, Meta(ge=0, le=5, description="L0 to L5")] | None = None
     justification: Text | None = None
@@ -89,7 +89,7 @@ class Delegated(Decided, frozen=True, kw_only=True):
 class ScopeChanged(Fact, frozen=True, kw_only=True):
     """Work was added to a sprint or taken out."""
 
-    sprint_id: Id
+    sprint_id: Id | None = None
     added_points: int | None = None
     removed_points: int | None = None
     committed_points: int | None = None
@@ -99,5 +99,5 @@ class ScopeChanged(Fact, frozen=True, kw_only=True):
 class ObjectiveAtRisk(Fact, frozen=True, kw_only=True):
     """An objective may not be reached."""
 
-    objective_id: Id
+    objective_id: Id | None = None
     reason: Text = ""

@@ -2,9 +2,12 @@
 
 from typing import Annotated
 
+import msgspec
 from msgspec import Meta
 
 from agentplane.domains.work.facts.base import Count, Fact
+
+Counters = Annotated[dict[str, int | str], Meta(max_length=200, description="Totals since its source began")]
 
 
 class PatrolCompleted(Fact, frozen=True, kw_only=True):
@@ -19,4 +22,4 @@ class PatrolCompleted(Fact, frozen=True, kw_only=True):
 class Snapshot(Fact, frozen=True, kw_only=True):
     """Running totals of whoever says so, such as `llm_invocations`."""
 
-    counters: Annotated[dict[str, int], Meta(max_length=200, description="Totals since its source began")]
+    counters: Counters = msgspec.field(default_factory=dict)

@@ -34,7 +34,13 @@ class Created(Fact, frozen=True, kw_only=True):
     process_id: ProcessId
     template: Line = ""
     work_order_id: WorkOrderId | None = None
-    steps: Annotated[tuple[Step, ...], Meta(max_length=1000)] = ()
+    steps: Annotated[tuple[Step | StepId, ...], Meta(max_length=1000, description="Steps, or their ids alone")] = ()
+
+    @property
+    def plan(self) -> tuple[Step, ...]:
+        """The steps, each id once."""
+        steps = (Step(id=each) if isinstance(each, str) else each for each in self.steps)
+        return tuple({each.id: each for each in steps}.values())
 
 
 class StepStarted(Fact, frozen=True, kw_only=True):

@@ -1,7 +1,7 @@
 """Facts of the family `verify`. Source: VerMAS EVENTS.md and VERIFICATION.md; `labelled` is ours: a person's word."""
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Final
 
 from msgspec import Meta
 
@@ -16,6 +16,7 @@ class Verdict(StrEnum):
     NEEDS_HUMAN = "NEEDS_HUMAN"
 
 
+_WORDS: Final = {each.value: each for each in Verdict} | {"PASSED": Verdict.PASS, "FAILED": Verdict.FAIL}
 Criterion = Annotated[str, Meta(min_length=1, max_length=200, description="Of acceptance: `AC-1`")]
 
 
@@ -45,7 +46,7 @@ class TestExecuted(Fact, frozen=True, kw_only=True):
     """One test ran."""
 
     work_order_id: WorkOrderId
-    criterion: Criterion
+    criterion: Criterion | None = None
     passed: bool
 
 
@@ -54,7 +55,13 @@ class Audited(Fact, frozen=True, kw_only=True):
 
     work_order_id: WorkOrderId
     criterion: Criterion | None = None
-    assessment: Verdict
+    assessment: Annotated[str, Meta(max_length=2000, description="PASS, FAIL, NEEDS_HUMAN, or other words")]
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """The assessment as a verdict; None: it is none."""
+        word = self.assessment.strip().upper().replace("-", "_").replace(" ", "_")
+        return _WORDS.get(word)
 
 
 class VerdictGiven(Fact, frozen=True, kw_only=True):

@@ -36,7 +36,10 @@ class Ending(StrEnum):
     ABANDONED = "abandoned"
 
 
-Title = Annotated[str, Meta(min_length=1, max_length=200, description="What should be done")]
+Title = Annotated[str, Meta(min_length=1, max_length=1000, description="What should be done")]
+Sort = Annotated[
+    str, Meta(max_length=60, description="task, bug, feature, epic, merge-request, or what its source says")
+]
 Priority = Annotated[int, Meta(ge=0, le=4, description="0 is the most urgent, 4 the least")]
 
 
@@ -46,7 +49,7 @@ class Created(Fact, frozen=True, kw_only=True):
     work_order_id: WorkOrderId
     title: Title
     description: Text = ""
-    issue_type: IssueType = IssueType.TASK
+    issue_type: Sort = IssueType.TASK.value
     priority: Priority = 2
     created_by: Agent | None = None
     labels: tuple[Line, ...] = ()
@@ -57,7 +60,7 @@ class Changes(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     title: Title | msgspec.UnsetType = msgspec.UNSET
     description: Text | msgspec.UnsetType = msgspec.UNSET
-    issue_type: IssueType | msgspec.UnsetType = msgspec.UNSET
+    issue_type: Sort | msgspec.UnsetType = msgspec.UNSET
     priority: Priority | msgspec.UnsetType = msgspec.UNSET
     labels: tuple[Line, ...] | msgspec.UnsetType = msgspec.UNSET
     assignee: Agent | msgspec.UnsetType | None = msgspec.UNSET

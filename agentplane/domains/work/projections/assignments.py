@@ -12,7 +12,6 @@ from agentplane.domains.work.projections.stamps import Stamped, set_newest
 from agentplane.events.model import StoredEvent
 
 KIND: Final = "AssignmentStatus"
-PROMPT_MS: Final = 30_000  # an agent that is assigned acts within 30 seconds
 
 
 class AssignmentStatus(Stamped, frozen=True, kw_only=True):
@@ -30,14 +29,14 @@ class AssignmentStatus(Stamped, frozen=True, kw_only=True):
 
 
 def _set(view: AssignmentStatus, stored: StoredEvent, said: a.AssignmentSet) -> AssignmentStatus:
-    return _given(view, stored, said.ref_type, said.ref_id)
+    return _given(view, stored, said.ref_type, said.ref_id or said.work_order_id)
 
 
 def _assigned(view: AssignmentStatus, stored: StoredEvent, said: Assigned) -> AssignmentStatus:
     return _given(view, stored, "work_order", said.work_order_id)
 
 
-def _given(view: AssignmentStatus, stored: StoredEvent, ref_type: str, ref_id: str) -> AssignmentStatus:
+def _given(view: AssignmentStatus, stored: StoredEvent, ref_type: str, ref_id: str | None) -> AssignmentStatus:
     event = stored.event
     return set_newest(
         view, stored, 1, ref_type=ref_type, ref_id=ref_id, assigned_by=event.actor, assigned_at=event.time
@@ -53,11 +52,10 @@ def _checked(view: AssignmentStatus, stored: StoredEvent, said: a.AssignmentChec
         view,
         stored,
         last_check_at=stored.event.time,
-        last_response_ms=said.response_ms,
+        last_response_ms=None if said.response_ms is None else round(float(said.response_ms)),
         last_action=said.action,
     )
-    prompt = said.response_ms is not None and said.response_ms < PROMPT_MS
-    return replace(known, checks=view.checks + 1, prompt_checks=view.prompt_checks + prompt)
+    return replace(known, checks=view.checks + 1, prompt_checks=view.prompt_checks + said.prompt)
 
 
 ASSIGNMENTS: Final = projection(

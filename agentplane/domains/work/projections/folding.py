@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec.structs import replace
 
+from agentplane.domains.facts import decode
 from agentplane.domains.work.catalogue import DATA
 from agentplane.domains.work.projections.stamps import Stamped, later
 from agentplane.domains.work.streams import NAMESPACE
@@ -41,7 +42,7 @@ def projection(  # noqa: PLR0917 - what a projection is made of
         known = before or view(tenant=tenant, kind=kind, namespace=namespace, name=own)
         event = stored.event
         try:
-            data = msgspec.convert(event.data, DATA[event.type], strict=True) if event.type in DATA else event.data
+            data = decode(DATA[event.type], event.data) if event.type in DATA else event.data
             after = steps[event.type](known, stored, data)
         except (msgspec.ValidationError, RecursionError):
             return replace(known, unreadable=known.unreadable + 1)

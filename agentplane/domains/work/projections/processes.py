@@ -86,10 +86,8 @@ class ProcessStatus(Stamped, frozen=True, kw_only=True):
 
 
 def _created(view: ProcessStatus, stored: StoredEvent, said: p.Created) -> ProcessStatus:
-    unique = {step.id: PlannedStep(id=step.id, title=step.title, needs=step.needs) for step in said.steps}
-    known = set_newest(
-        view, stored, template=said.template, work_order_id=said.work_order_id, plan=tuple(unique.values())
-    )
+    plan = tuple(PlannedStep(id=step.id, title=step.title, needs=step.needs) for step in said.plan)
+    known = set_newest(view, stored, template=said.template, work_order_id=said.work_order_id, plan=plan)
     return _settled(replace(known, created_at=earlier(view.created_at, stored.event.time)))
 
 

@@ -20,7 +20,7 @@ from agentplane.runs.model import Wire
 
 KIND: Final = "VerificationStatus"
 HISTORY: Final = 20
-_ALL: Final = "*"  # an audit of the whole
+_ALL: Final = "*"  # a test or an audit of the whole
 
 
 class Stage(StrEnum):
@@ -92,12 +92,12 @@ def _tests_generated(view: VerificationStatus, stored: StoredEvent, _: v.TestsGe
 
 
 def _test_executed(view: VerificationStatus, stored: StoredEvent, said: v.TestExecuted) -> VerificationStatus:
-    tests = _newest(view.tests, said.criterion, "passed" if said.passed else "failed", stored)
+    tests = _newest(view.tests, said.criterion or _ALL, "passed" if said.passed else "failed", stored)
     return replace(_at(view, stored, Stage.TESTING), tests=tests)
 
 
 def _audited(view: VerificationStatus, stored: StoredEvent, said: v.Audited) -> VerificationStatus:
-    audits = _newest(view.audits, said.criterion or _ALL, said.assessment.value, stored)
+    audits = _newest(view.audits, said.criterion or _ALL, said.verdict or said.assessment, stored)
     return replace(_at(view, stored, Stage.AUDITED), audits=audits)
 
 

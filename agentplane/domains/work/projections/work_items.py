@@ -29,7 +29,7 @@ class WorkItem(Stamped, frozen=True, kw_only=True):
 
     title: str = ""
     description: str = ""
-    issue_type: IssueType = IssueType.TASK
+    issue_type: str = IssueType.TASK.value
     priority: int = 2  # 0 the most urgent
     labels: tuple[str, ...] = ()
     created_by: str | None = None

@@ -58,6 +58,11 @@ def test_both_names_at_once_lose_nothing() -> None:
     assert (found["work_order_id"], found["bead_id"]) == ("new", "old")
 
 
+def test_priorities_may_be_words_as_people_say_them() -> None:
+    assert canonical_data("bead.created", {"priority": "P0"})["priority"] == 0
+    assert canonical_data("bead.updated", {"changes": {"priority": "P4"}})["changes"] == {"priority": 4}
+
+
 def test_type_means_the_issue_type_only_where_a_work_order_is_created() -> None:
     assert canonical_data("work_order.created", {"type": "bug"})["issue_type"] == "bug"
     assert canonical_data("work_order.closed", {"type": "bug"}) == {"type": "bug"}
