@@ -14,6 +14,7 @@ from agentplane.cli.places import place
 
 if TYPE_CHECKING:
     from agentplane.eval.model import Section
+    from agentplane.eval.observing import Observed
     from agentplane.eval.report import Report
 
 _SECTIONS: Final = {
@@ -55,8 +56,8 @@ def _section(name: str, help_: str) -> click.Command:
     "--output-dir",
     "--output",
     "directory",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Write report.md and report.json into this directory.",
+    type=click.Path(path_type=Path),
+    help="Write report.md and report.json into this directory; NAME.md or NAME.json: that file alone.",
 )
 @click.option(
     "-o",
@@ -81,10 +82,13 @@ def report_(ctx: click.Context, /, directory: Path | None, form: str, **given: A
             lambda: click.echo(markdown(report), nl=False) if form == "markdown" else _tell(report),
         )
         return 0
-    directory.mkdir(parents=True, exist_ok=True)
-    for name, text in (("report.md", markdown(report)), ("report.json", _json(report))):
-        (directory / name).write_text(text, encoding="utf-8")
-        click.echo(str(directory / name))
+    alone = directory.suffix in {".md", ".json"}
+    (directory.parent if alone else directory).mkdir(parents=True, exist_ok=True)
+    for suffix, text in ((".md", markdown(report)), (".json", _json(report))):
+        path = directory if alone else directory / f"report{suffix}"
+        if path.suffix == suffix:
+            path.write_text(text, encoding="utf-8")
+            click.echo(str(path))
     return 0
 
 
@@ -98,30 +102,29 @@ def _evaluated(ctx: click.Context, given: dict[str, Any], sections: tuple[str, .
 
     context = contexts.load_context(contexts.state_dir(ctx))
     selection = {name: given[name] for name in ("since", "until", "actor") if given[name] is not None}
-    events = asyncio.run(_events(context, selection))
-    return evaluated(Observed(events), tenant=context.tenant, selection=selection, sections=sections)
+    observed = Observed()
+    asyncio.run(_observe(context, selection, observed))
+    return evaluated(observed, tenant=context.tenant, selection=selection, sections=sections)
 
 
-async def _events(context: contexts.Context, selection: dict[str, str]) -> list[Any]:
+async def _observe(context: contexts.Context, selection: dict[str, str], observed: "Observed") -> None:
     from agentplane.domains.discovery import installed
     from agentplane.events.model import Phase
+    from agentplane.history.places import Place
     from agentplane.queries.client import QueryClient
     from agentplane.queries.protocol import EventsList
 
     since, until = place(selection.get("since")), place(selection.get("until"))
     wish = EventsList(phase=Phase.FACT, actor=selection.get("actor"), since=since, until=until, limit=1000)
     families = dict.fromkeys(each.family for each in installed().registry.facts.values())
-    found: list[Any] = []
     async with contexts.connected(context) as bus:
         client = QueryClient(bus, context.tenant)
         if until is None:  # one end for all families
             page = await client.events_page(msgspec.structs.replace(wish, limit=1))
-            from agentplane.history.places import Place
-
             wish = msgspec.structs.replace(wish, until=Place(sequence=page.seen))
         for family in families:
-            found += [each async for each in client.all_events(msgspec.structs.replace(wish, type=f"{family}.*"))]
-    return found
+            async for stored in client.all_events(msgspec.structs.replace(wish, type=f"{family}.*")):
+                observed.add(stored)
 
 
 def _tell(report: "Report") -> None:

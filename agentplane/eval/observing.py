@@ -3,6 +3,7 @@
 The sequence tells apart what happened in one moment. So the same events, shuffled or repeated, give the same figures.
 """
 
+import uuid
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, NamedTuple, TypeVar
@@ -33,16 +34,30 @@ class Seen(NamedTuple):
 
 
 class Observed:
-    """Facts in order, and how many could not be read."""
+    """Facts in order, and how many could not be read. Owned by who adds to it; of an event only its fact is kept."""
 
-    def __init__(self, events: Iterable[StoredEvent]) -> None:
+    def __init__(self, events: Iterable[StoredEvent] = ()) -> None:
         """Of any events; those of other types and phases are passed over."""
-        unique = {stored.event.id: stored for stored in events}
         self.unreadable = 0
-        self.facts: list[Seen] = []
-        for stored in unique.values():
+        self._ids: set[uuid.UUID] = set()
+        self._facts: list[Seen] = []
+        self._in_order = True
+        for stored in events:
+            self.add(stored)
+
+    def add(self, stored: StoredEvent) -> None:
+        """Take one more event; one that was taken before changes nothing."""
+        if stored.event.id not in self._ids:
+            self._ids.add(stored.event.id)
             self._take(stored)
-        self.facts.sort(key=lambda seen: (seen.at, seen.sequence))
+
+    @property
+    def facts(self) -> list[Seen]:
+        """All facts in order."""
+        if not self._in_order:
+            self._facts.sort(key=lambda seen: (seen.at, seen.sequence))
+            self._in_order = True
+        return self._facts
 
     def of(self, *types: str) -> list[Seen]:
         """Facts of these types, in order."""
@@ -68,4 +83,5 @@ class Observed:
         except (msgspec.ValidationError, RecursionError):
             self.unreadable += 1
             return
-        self.facts.append(Seen(event.time, stored.sequence, event.type, event.actor, said))
+        self._facts.append(Seen(event.time, stored.sequence, event.type, event.actor, said))
+        self._in_order = False

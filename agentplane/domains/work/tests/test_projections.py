@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from agentplane.domains.views import Look
+from agentplane.domains.work.aliases import event_uuid
 from agentplane.domains.work.projections import agents, processes, rules
 from agentplane.domains.work.projections.agents import AGENTS
 from agentplane.domains.work.projections.assignments import ASSIGNMENTS
@@ -23,6 +25,7 @@ from agentplane.events.model import Event
 
 ALL = (WORK_ITEMS, MESSAGES, AGENTS, PROCESSES, VERIFICATIONS, ASSIGNMENTS, RULES)
 SLOT = "project-a/slot0"
+START_ID = event_uuid("acme", "start")
 STORY = (
     happened("work_order.created", 0, work_order_id="wo-1", title="Do it", priority=1),
     happened("work_order.assigned", 10, work_order_id="wo-1", agent=SLOT),
@@ -97,6 +100,17 @@ def test_a_work_order_that_is_opened_again_has_not_ended() -> None:
     view = folded(WORK_ITEMS, [again, ended])["wo-2"]
     assert (view.status, view.ending) == ("open", None)
     assert view.closed_at is not None
+
+
+def test_a_deleted_document_leaves_its_work_item_marked() -> None:
+    stream = happened("work_order.created", 0, work_order_id="wo-1", title="t").stream
+    gone = replace(happened("x.y", 9), stream=stream, type="resource.deleted", data={"uid": "u", "generation": 1})
+    assert folded(WORK_ITEMS, [*STORY, gone])["wo-1"].removed
+    assert not folded(
+        WORK_ITEMS, [gone, replace(gone, type="resource.applied", time=START + timedelta(hours=1), id=START_ID)]
+    )["wo-1"].removed
+    imported = replace(gone, stream=replace(stream, namespace="imported.default"))
+    assert not folded(WORK_ITEMS, [*STORY, imported])["wo-1"].removed
 
 
 def test_a_message_that_is_read_before_it_was_sent_is_read() -> None:
