@@ -8,6 +8,7 @@ from pathlib import Path
 from agentplane import errors
 from agentplane.bundles.codes import CODES as BUNDLES
 from agentplane.documents.codes import CODES as DOCUMENTS
+from agentplane.enrolment.codes import CODES as ENROLMENT
 from agentplane.fleet.codes import CODES as FLEET
 from agentplane.imports.codes import CODES as IMPORTS
 from agentplane.placement.codes import CODES as PLACEMENT
@@ -42,6 +43,7 @@ FINDINGS = {
     "Documents": DOCUMENTS,
     "Bundles (findings of `agentplane validate`)": BUNDLES,
     "Fleet inventories": FLEET,
+    "Executors: joining, and why one is not accepted": ENROLMENT,
     "Placement (reasons in `agentplane explain`)": PLACEMENT,
     "Imports (lines that `agentplane events import` cannot take)": IMPORTS,
 }

@@ -7,7 +7,7 @@ intents), and a guest's output is whatever its author wants. People read history
 """
 
 import json
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -203,7 +203,7 @@ def as_document(user: User) -> dict[str, object]:
     return {"nkey": user.public_key, "permissions": permissions}
 
 
-def callout_document(callout: Callout, users: tuple[User, ...]) -> dict[str, object]:
+def callout_document(callout: Callout, users: tuple[User, ...]) -> dict[str, Any]:
     """The `auth_callout` block: who is known here is not asked about."""
     known = [user.public_key for user in (*users, callout.watcher)]
     return {"issuer": callout.issuer, "auth_users": known}

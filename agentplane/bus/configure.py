@@ -53,7 +53,9 @@ def merged(settings: object, users: BusUsers, *, origin: str) -> dict[str, Any]:
     everybody = {**authorization, "users": [*authorization.get("users", []), *ours]}
     if (callout := users.callout()) is None:
         return {**settings, "authorization": everybody}
-    everybody["auth_callout"] = accounts.callout_document(callout, users.users())
+    asked = accounts.callout_document(callout, users.users())
+    by_hand = [user["nkey"] for user in authorization.get("users", []) if "nkey" in user]
+    everybody["auth_callout"] = {**asked, "auth_users": [*asked["auth_users"], *by_hand]}
     return {**settings, "authorization": everybody, **accounts.system_document(callout.watcher)}
 
 

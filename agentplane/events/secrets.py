@@ -24,6 +24,7 @@ SHAPES: Final[dict[str, str]] = {
     "stripe-key": r"\b[sr]k_live_[A-Za-z0-9]{16,}",
     "npm-token": r"\bnpm_[A-Za-z0-9]{36}\b",
     "json-web-token": r"\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}",
+    "join-token": r"\bapjoin_[A-Za-z0-9_-]{32,}",
     "nats-seed": r"\bS[UAONC][A-Z2-7]{56}\b",
     "url-password": r"\b[a-z][a-z0-9+.-]{1,20}://[^\s/:@?#]{1,64}:[^\s/:@?#]{1,128}@",
     "assignment": (
@@ -41,7 +42,7 @@ SECRET_KEY: Final = re.compile(
 # one linear-time regular expression engine among our dependencies, a tenth of the cost of `re` for many alternatives.
 _WORDS: Final = (
     "private|age-secret|gh[pousr]_|github_pat_|glpat-|akia|asia|xox|aiza|sk-|k_live_|npm_|[.]eyj|://"
-    "|password|passwd|passphrase|secret|token|api.?key|access.?key|credential"
+    "|apjoin_|password|passwd|passphrase|secret|token|api.?key|access.?key|credential"
 )
 MARKERS: Final = f"{_WORDS}|s[uaonc][a-z2-7]{{56}}"
 

@@ -76,3 +76,22 @@ def test_the_program_prints_json_or_says_what_is_wrong(tmp_path: Path, capsys: p
     (tmp_path / "users.json").write_text('{"contrl": "U"}')
     assert main(argv) == 2
     assert "contrl" in capsys.readouterr().err
+
+
+def test_with_an_issuer_everybody_else_is_asked_about() -> None:
+    by_hand, issuer = {"nkey": KEYS[3]}, "A" * 56
+    named = users(control=KEYS[0], issuer=issuer, watcher=KEYS[1], people={"op": {"nkey": KEYS[2], "operator": True}})
+    document = merged({"authorization": {"users": [by_hand]}}, named, origin="x")
+    callout = document["authorization"]["auth_callout"]
+    assert callout["issuer"] == issuer
+    assert set(callout["auth_users"]) == set(KEYS)
+    (watcher,) = document["accounts"][document["system_account"]]["users"]
+    assert watcher["nkey"] == KEYS[1]
+    assert watcher["permissions"]["publish"]["allow"] == ["$SYS.REQ.SERVER.PING.CONNZ", "$SYS.REQ.SERVER.*.KICK"]
+    operator = document["authorization"]["users"][-1]
+    assert "agentplane.system.intent.Executor.>" in operator["permissions"]["publish"]["allow"]
+
+
+def test_an_issuer_without_a_watcher_is_refused() -> None:
+    with pytest.raises(Refused, match="go together"):
+        users(issuer="A" * 56)
