@@ -1,9 +1,10 @@
 """A time limit for code that is not ours: a controller that hangs must not stop the others.
 
 Python cannot stop a thread, and a process per decision would cost more than the decision. So each call runs in a
-thread of its own, and one that takes too long is abandoned: counted, logged, and its event becomes a dead letter. While
-an abandoned call is still busy its controller is called for nothing else, so one controller holds one thread at most.
-Code in C that keeps the interpreter's lock stalls the whole process all the same; systemd's watchdog ends that.
+thread of its own, and one that takes too long is abandoned: counted, logged, and its event becomes a dead letter. The
+next event is shown to the controller all the same, until several abandoned calls are still busy: then its events become
+dead letters at once, so that no controller holds more than a few threads. Code in C that keeps the interpreter's lock
+stalls the whole process all the same; no limit inside it can help.
 """
 
 import asyncio
@@ -18,6 +19,7 @@ from agentplane.metrics.counters import ABANDONED
 log = get_logger()
 
 TIMEOUT: Final = "controller.timeout"
+MAX_BUSY: Final = 8  # abandoned calls of one controller
 
 T = TypeVar("T")
 
@@ -27,19 +29,18 @@ class TimeLimit:
 
     def __init__(self, limit_s: float) -> None:
         self._limit_s = limit_s
-        self._busy: dict[str, threading.Thread] = {}  # abandoned ones
+        self._busy: dict[str, list[threading.Thread]] = {}  # abandoned ones
 
     async def call(self, name: str, function: Callable[[], T]) -> T:
         """What a function yields; it raises what the function raises.
 
         Raises:
-            Broken: code `controller.timeout`: it took too long, or an earlier call under this name still does; code
+            Broken: code `controller.timeout`: it took too long, or too many calls under this name still do; code
                 `controller.exit`: it tried to end the process.
         """
-        abandoned = self._busy.get(name)
-        if abandoned is not None and abandoned.is_alive():
-            raise Broken("it is still busy with an earlier event", code=TIMEOUT)
-        self._busy.pop(name, None)
+        busy = self._busy[name] = [each for each in self._busy.get(name, ()) if each.is_alive()]
+        if len(busy) >= MAX_BUSY:
+            raise Broken(f"it is still busy with {len(busy)} earlier events", code=TIMEOUT)
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[T] = loop.create_future()
         thread = threading.Thread(target=_run, args=(function, loop, answer), name=f"controller-{name}", daemon=True)
@@ -48,7 +49,7 @@ class TimeLimit:
             async with asyncio.timeout(self._limit_s):
                 return await answer
         except TimeoutError:
-            self._busy[name] = thread
+            busy.append(thread)
             ABANDONED.labels(name).inc()
             log.error("a controller takes too long", controller=name, seconds=self._limit_s)  # noqa: TRY400 - no trace
             raise Broken(f"it did not decide within {self._limit_s:g} seconds", code=TIMEOUT) from None

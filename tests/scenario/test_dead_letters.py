@@ -1,5 +1,6 @@
 """Dead letters: retried by an intent, resolved on the record; controllers that hang; versions side by side."""
 
+import asyncio
 import threading
 import uuid
 from collections.abc import Iterator
@@ -13,10 +14,12 @@ from agentplane.domains.deadletters import RESOLVED, RETRY_REQUESTED, Letter, Le
 from agentplane.domains.model import Domain, Kind, Spec
 from agentplane.domains.registry import Registry
 from agentplane.domains.resource import DEAD_LETTERED
+from agentplane.errors import Broken
 from agentplane.events.model import Event, StoredEvent
 from agentplane.events.upcasting import EventType
 from agentplane.intents.deadletters import request_retry
 from agentplane.metrics.counters import ABANDONED
+from services.control.limits import MAX_BUSY, TimeLimit
 from services.control.resources import Reconciler
 from tests.domains import NOW, MemoryCursor, Shop
 from tests.scenario.shell import AdversarialStore, Moment, publish, stored
@@ -152,25 +155,42 @@ async def test_a_controller_that_hangs_stops_nobody_else_and_is_counted(switch: 
     counted = ABANDONED.labels("lamp-switch")._value.get()
     switch.does = {"stuck": "hang", "rude": "exit"}
     async with Lampshop(switch).running() as shop:
-        await shop.apply("Lamp", "rude", {})
-        await shop.apply("Lamp", "stuck", {})
+        for name in ("rude", "stuck", "next"):
+            await shop.apply("Lamp", name, {})
         await stored(shop.store, DEAD_LETTERED, 2)
-        await shop.apply("Lamp", "next", {})  # the same controller is still busy
-        await stored(shop.store, DEAD_LETTERED, 3)
+        await stored(shop.store, "lamp.lit")
         letters = {each.resource: each for each in await shop.letters()}
-        switch.release.set()
-        switch.does = {}
-        for number, name in enumerate(("stuck", "next"), 1):
-            await shop.ask(letters[name], number)
-        await stored(shop.store, RESOLVED, 2)
         assert shop.resource("Lamp", "next").status == {"lit": True}
+        switch.release.set()
+        await shop.ask(letters["stuck"], 1)
+        await stored(shop.store, RESOLVED)
+        assert shop.resource("Lamp", "stuck").status == {"lit": True}
     assert {name: each.code for name, each in letters.items()} == {
         "rude": "controller.exit",
         "stuck": "controller.timeout",
-        "next": "controller.timeout",
     }
-    assert "still busy" in letters["next"].reason
     assert ABANDONED.labels("lamp-switch")._value.get() == counted + 1
+
+
+async def test_no_controller_holds_more_than_a_few_threads() -> None:
+    limit, release = TimeLimit(0.01), threading.Event()
+    try:
+        for _ in range(MAX_BUSY):
+            with pytest.raises(Broken, match="did not decide"):
+                await limit.call("lamp-switch", release.wait)
+        with pytest.raises(Broken, match="still busy"):
+            await limit.call("lamp-switch", lambda: None)
+        assert await limit.call("lamp-meter", lambda: 3) == 3  # another one's
+    finally:
+        release.set()
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                assert await limit.call("lamp-switch", lambda: 4) == 4
+            except Broken:
+                await asyncio.sleep(0.01)
+            else:
+                break
 
 
 class Meter(Controller):
