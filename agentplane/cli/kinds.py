@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 @click.command()
 @render.output_option
 def kinds(output: str) -> int:
-    """List all kinds of resources, by the domain that declares them."""
+    """List all kinds of resources, by the domain that declares them, and the read models that `get` shows as well."""
     from agentplane.domains.discovery import installed
 
     found = installed()
@@ -34,6 +34,12 @@ def kinds(output: str) -> int:
     def people() -> None:
         lines = [(row["kind"], row["apiVersion"], row["domain"], row["description"]) for row in rows]
         render.table(["kind", "apiVersion", "domain", "what it is"], lines, empty="no domain is installed")
+        views = [
+            (view.plural, domain.name, view.description) for domain in found.registry.domains for view in domain.views
+        ]
+        if views:
+            click.echo()
+            render.table(["read model", "domain", "what it shows"], views, empty="")
 
     render.emit(rows, output, people)
     for each in found.left_out:

@@ -57,7 +57,7 @@ class Registry:
         name = self._words.get(word.lower())
         if name is None:
             every = sorted((*self.kinds, *self.special))
-            hint = f"there are: {', '.join(every)}" if every else "no domain is installed"
+            hint = f"there are: {', '.join((*every, *self.views))}" if every else "no domain is installed"
             raise NotFound(f"no kind {word[:63]!r}", code="kind.unknown", hint=hint)
         return self.kinds.get(name) or self.special[name]
 
