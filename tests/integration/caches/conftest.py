@@ -93,7 +93,17 @@ def stranger(tmp_path: Path) -> Signer:
     return Signer(tmp_path, "stranger-1")
 
 
-class _Quiet(SimpleHTTPRequestHandler):
+class _Handler(SimpleHTTPRequestHandler):
+    """Serves a directory, and takes files that are put there."""
+
+    def do_PUT(self) -> None:
+        target = Path(self.translate_path(self.path))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(self.rfile.read(int(self.headers["Content-Length"])))
+        self.send_response(201)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
     def log_message(self, *_: object) -> None:
         """Nothing."""
 
@@ -103,7 +113,7 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The directory `cache` behind HTTP, on this machine only."""
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     (tmp_path / "cache").mkdir(exist_ok=True)
-    handler = functools.partial(_Quiet, directory=str(tmp_path / "cache"))
+    handler = functools.partial(_Handler, directory=str(tmp_path / "cache"))
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()

@@ -62,6 +62,13 @@ def test_it_comes_over_http_as_well(pushed: StorePath, other: Store, served: str
     assert fetch(pushed, other, served, signer.public).paths == 0
 
 
+def test_it_is_pushed_over_http_as_well(builder: Store, other: Store, served: str, signer: Signer) -> None:
+    bundle = builder.bundle()
+    for copied in (3, 0):
+        assert push([bundle.path], served, signer.file, environment(), store=builder.url).copied == copied
+    assert fetch(bundle, other, served, signer.public).paths == 3
+
+
 def test_only_what_is_missing_is_fetched(pushed: StorePath, other: Store, cache: Path, signer: Signer) -> None:
     needed = next(path for path in _paths(cache) if path.endswith("-needed"))
     info = _narinfo(cache, needed)
