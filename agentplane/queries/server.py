@@ -35,6 +35,7 @@ _CANDIDATES: Final = 10
 _FRESH_WITHIN_S: Final = 5.0
 _LOOK_AGAIN_S: Final = 0.25  # when nobody says that the read models moved
 _LOG_CHUNKS: Final = 64
+_FOREIGN: Final = "it is not of your tenant; the projector's log says why"
 
 Rebuild = Callable[[str | None], Awaitable[tuple[Rebuilt, ...]]]
 
@@ -125,6 +126,7 @@ class QueryServer:
         domains: ViewAnswers | None = None,
     ) -> None:
         """`domains`: answers about the read models that domains bring; None: there are none."""
+        self._log = log
         self._history = history = HistoryAnswers(log)
         resources = ResourceAnswers(views, history)
         self._progress = progress or Progress()
@@ -241,9 +243,17 @@ class QueryServer:
         more = len(page) < len(found)
         return wire.EvidencePage(run=run, rows=page, next=page[-1].sequence if more and page else None)
 
-    async def _projections_status(self, _: str, data: bytes) -> wire.ProjectionsPage:
+    async def _projections_status(self, tenant: str, data: bytes) -> wire.ProjectionsPage:
         question(data, wire.ProjectionsStatus)
-        return wire.ProjectionsPage(projections=await self._views.status())
+        found = await self._views.status()
+        return wire.ProjectionsPage(projections=tuple([await self._as_told(tenant, each) for each in found]))
+
+    async def _as_told(self, tenant: str, status: Status) -> Status:
+        """What stopped a projection is told to whom the event belongs; to others only that it stopped, and where."""
+        poison = status.poison
+        if poison is None or await self._log.event(tenant, poison.sequence) is not None:
+            return status
+        return replace(status, poison=replace(poison, event_id="", reason=_FOREIGN))
 
     async def _projections_rebuild(self, _: str, data: bytes) -> wire.RebuildPage:
         return wire.RebuildPage(rebuilt=await self._rebuild(question(data, wire.ProjectionsRebuild).projection))
