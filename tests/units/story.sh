@@ -4,6 +4,7 @@
 set -euo pipefail
 units=(agentplane-control agentplane-projector agentplane-executor)
 share=/opt/agentplane/share/agentplane
+site=$(echo /opt/agentplane/lib/python3*/site-packages)
 
 say() { printf '== %s\n' "$*"; }
 wrong() {
@@ -78,6 +79,13 @@ done
 systemctl restart agentplane-database
 journalctl -u agentplane-database --no-pager | tail -n 3 | grep -q 'migrated: nothing' || wrong "preparing is not repeatable"
 
+say "only the executor has guests started"
+for socket in guest process; do
+  runuser -u postgres -- python3 -c 'import socket, sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1])' \
+    "/run/agentplane/$socket.sock" 2>/root/connect.log && wrong "$socket.sock is open to others"
+  grep -q PermissionError /root/connect.log || wrong "$(cat /root/connect.log)"
+done
+
 say "a bundle runs through, its guest as nobody in particular"
 run_noop
 
@@ -122,8 +130,8 @@ rm -r /run/systemd/system/agentplane-*.service.d
 systemctl daemon-reload
 systemctl restart "${units[@]}"
 
-say "a guest outlives its executor: restarted, then killed, and adopted each time"
-make_bundle patient microvm staging 'sleep 8; echo patient'
+say "a guest outlives its executor: upgraded, then killed, and adopted each time"
+make_bundle patient microvm staging 'sleep 15; echo patient'
 ap run /root/bundles/noop --wait >/root/patient.log 2>&1 &
 waiting=$!
 guest_runs() { [ -n "$(qemu)" ]; }
@@ -134,10 +142,15 @@ grep -q '^CapEff:[[:space:]]*0*$' "/proc/$guest/status" || wrong "QEMU has capab
 grep -q '^Seccomp:[[:space:]]*2' "/proc/$guest/status" || wrong "QEMU has no system call filter"
 grep -q '/agentplane-guests.slice/agentplane-guest@.*\.service' "/proc/$guest/cgroup" || wrong "QEMU is not in its unit"
 [ -z "$(ls -A "/proc/$guest/root/var/lib" 2>/dev/null)" ] || wrong "QEMU sees the state of its host's services"
-systemctl restart agentplane-guest.socket
+# an upgrade: other files of the same program, other files of the same units
+for package in agentplane services; do
+  cp -a "$site/$package" "$site/$package.new" && rm -r "${site:?}/$package" && mv "$site/$package.new" "$site/$package"
+done
+for unit in /etc/systemd/system/agentplane-*; do cp -a "$unit" "$unit.new" && mv "$unit.new" "$unit"; done
 systemctl daemon-reexec
+systemctl restart agentplane-guest.socket
 systemctl restart agentplane-executor
-[ "$(qemu)" = "$guest" ] || wrong "the guest did not survive the restart of its executor"
+[ "$(qemu)" = "$guest" ] || wrong "the guest did not survive the upgrade of its executor"
 pid=$(show agentplane-executor MainPID)
 kill -9 "$pid"
 until_true "the executor does not come back" serves_anew agentplane-executor "$pid"
