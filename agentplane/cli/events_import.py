@@ -19,6 +19,7 @@ import msgspec
 
 from agentplane.cli import context as contexts
 from agentplane.cli import render
+from agentplane.errors import AgentplaneError
 
 if TYPE_CHECKING:
     from agentplane.imports.model import EventsImported
@@ -145,14 +146,18 @@ class _Import:
             if self._given["dry_run"]:
                 self._totals.stored += len(found.new)
                 return
-            import_id = await hand_in(
-                bus,
-                (reader.line(item) for item in found.new),
-                tenant=self._context.tenant,
-                actor=contexts.actor(),
-                wish=ImportRequested(lines=(), source=self._totals.source, skip=self._skip),
-                done=self._count,
-            )
+            try:
+                import_id = await hand_in(
+                    bus,
+                    (reader.line(item) for item in found.new),
+                    tenant=self._context.tenant,
+                    actor=contexts.actor(),
+                    wish=ImportRequested(lines=(), source=self._totals.source, skip=self._skip),
+                    done=self._count,
+                )
+            except AgentplaneError:
+                render.say(f"{self._totals.stored} of {len(found.new)} were stored before this; repeating is harmless")
+                raise
             self._totals.imports.append(str(import_id))
 
     def _count(self, report: "EventsImported") -> None:

@@ -11,7 +11,7 @@ from typing import BinaryIO, Final
 
 import msgspec
 
-from agentplane.errors import AgentplaneError
+from agentplane.errors import AgentplaneError, Refused
 from agentplane.imports.admit import admit
 from agentplane.imports.model import Line
 from agentplane.imports.order import Item, circle, ordered
@@ -79,9 +79,13 @@ class Reader:
         return found
 
     def line(self, item: Item) -> Line:
-        """A line that was read before. Raises BadLine: the file was changed meanwhile."""
+        """A line that was read before. Raises Refused, code `import.file`: the file was changed meanwhile."""
         self._file.seek(item.offset)
-        return self._read(self._file.read(item.size), item.number)
+        try:
+            return self._read(self._file.read(item.size), item.number)
+        except BadLine as bad:
+            message = f"line {item.number} is another one than before: the file was changed meanwhile"
+            raise Refused(message, code="import.file", hint="import a copy, or use --follow") from bad
 
     def _read(self, raw: bytes, number: int) -> Line:
         text = raw.removeprefix(_BOM) if number == 1 else raw
