@@ -50,6 +50,6 @@ EXECUTOR: Final = Kind(
     ),
     labels=(("state", "state"), ("os", "facts.os"), ("arch", "facts.arch")),
     description="A host that carries out runs.",
-    made_by="agentplane executor invite NAME, or the inventory",
+    made_by="agentplane executor token create, or the inventory",
 )
 DOMAIN: Final = Domain(name="runs", kinds=(RUN, EXECUTOR))
