@@ -6,6 +6,8 @@ let
   fleet = config.services.agentplane;
   format = pkgs.formats.json { };
   on = name: fleet.${name}.enable or false;
+  # where the operator's command line keeps the keys of executors that joined, if this host has one
+  trusted = if fleet.context.enable or false then fleet.context.settings.trusted_keys_dir else "/etc/agentplane/trusted";
   # a control host backs up its log, an executor host its attempts and journal; one host may be both
   parts = lib.optionalAttrs (on "database") {
     control = { files = [ "/etc/agentplane/inventory.json" ]; database.database = "agentplane"; };
@@ -13,7 +15,7 @@ let
     executor.executor = { inherit (fleet.executor.settings) name state_dir; };
   };
   document = part: content: lib.recursiveUpdate
-    ({ directory = "/var/lib/agentplane-backup-${part}"; trusted_keys_dir = "/etc/agentplane/trusted"; } // content)
+    ({ directory = "/var/lib/agentplane-backup-${part}"; trusted_keys_dir = trusted; } // content)
     cfg.settings;
   checked = part: content:
     let raw = format.generate "agentplane-backup-${part}.json" (document part content);

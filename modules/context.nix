@@ -12,6 +12,8 @@ let
     ${fleet.package}/bin/agentplane --state-dir . context
     cp ${raw} $out
   '';
+  # `agentplane executor approve` adds the keys of executors that joined
+  trusted = "/var/lib/agentplane/trusted";
   given = lib.optionalAttrs (cfg.nkeySeedFile != null) { inherit (cfg) nkeySeedFile; };
 in
 {
@@ -49,9 +51,15 @@ in
       variables.AGENTPLANE_STATE_DIR = "/etc/agentplane";
       etc."agentplane/context.json".source = checked;
     };
+    systemd.tmpfiles.rules = [
+      "d /var/lib/agentplane 0755 root root -"
+      "d ${trusted} 0755 root root -"
+      "d ${trusted}/executors 0755 root root -"
+      "L+ ${trusted}/control.pub - - - - /etc/agentplane/trusted/control.pub"
+    ];
     services.agentplane.context.settings = lib.mapAttrsRecursive (_: lib.mkDefault) ({
       tenant = "default";
-      trusted_keys_dir = "/etc/agentplane/trusted";
+      trusted_keys_dir = trusted;
     } // import ./lib/nats.nix { inherit lib config; seed = toString cfg.nkeySeedFile; });
   };
 }

@@ -14,7 +14,9 @@ _REASONS: Final = {
     "CERTIFICATE_VERIFY_FAILED": "its certificate does not verify",
     "WRONG_VERSION_NUMBER": "it does not speak TLS from the first byte",
     "RECORD_LAYER_FAILURE": "it does not speak TLS from the first byte",
-    "SSL": "the TLS handshake failed",
+    "UNSUPPORTED_PROTOCOL": "it speaks too old a TLS",
+    "HANDSHAKE_FAILURE": "the TLS handshake failed",
+    "_ALERT_": "the TLS handshake failed",
 }
 
 
@@ -46,9 +48,16 @@ def context(tls: Tls) -> ssl.SSLContext:
     return made
 
 
+def words(said: str) -> str:
+    """OpenSSL's way to say that the server hung up, in words; anything else as it is."""
+    if "CLOSE_NOTIFY" not in said:
+        return said
+    return "the server ended the connection; where it asks control about keys, control may be away"
+
+
 def failure(said: str, where: str) -> Transient | None:
     """A failed handshake in our words, from OpenSSL's; None: it was something else. A certificate can be renewed."""
     for mark, reason in _REASONS.items():
         if mark in said:
-            return Transient(f"{reason} ({said})", code="bus.certificate", where=where, hint=_TRUST)
+            return Transient(f"{reason} ({said.strip()})", code="bus.certificate", where=where, hint=_TRUST)
     return None

@@ -9,7 +9,6 @@ import itertools
 import logging
 import re
 import secrets
-import ssl
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -55,6 +54,7 @@ class Link:
         self._waiting: dict[str, tuple[str, asyncio.Future[Msg]]] = {}
         self._last_error: str = ""
         self._denied = asyncio.Event()
+        self._refusal: Exception = nats.errors.AuthorizationError()  # why, once that is set
         self._connected_once = False
 
     @classmethod
@@ -85,7 +85,7 @@ class Link:
         try:
             await asyncio.wait((connecting, denied), return_when=asyncio.FIRST_COMPLETED)
             if denied.done():
-                raise nats.errors.AuthorizationError
+                raise self._refusal
             await connecting
         finally:
             connecting.cancel()
@@ -119,12 +119,12 @@ class Link:
 
     def _why_not(self, exc: BaseException) -> AgentplaneError | None:
         where = ", ".join(self._servers)
-        if untrusted := handshake.failure(self._last_error or str(exc), where):
-            return untrusted
         if "authorization" in f"{self._last_error} {exc}".lower():
             return Denied("the bus does not know this key", code="bus.denied", where=where)
+        if untrusted := handshake.failure(f"{exc} {self._last_error}", where):
+            return untrusted
         if isinstance(exc, DRIVER):
-            said = self._last_error or str(exc) or "no answer"
+            said = handshake.words(self._last_error or str(exc) or "no answer")
             return Transient(f"cannot connect: {said}", code="bus.unreachable", where=where, hint=UNREACHABLE)
         return None
 
@@ -246,8 +246,13 @@ class Link:
             log.warning("the bus drops messages for a slow reader", extra={"subject": error.subject})
         else:
             log.debug("bus: %s", self._last_error)
-        untrusted = isinstance(error, ssl.SSLError) and len(self._servers) == 1  # of several, another may be better
-        if untrusted or "authorization violation" in self._last_error.lower():
+        if self._denied.is_set():
+            return  # what follows is only how the connection ended
+        if "authorization violation" in self._last_error.lower():
+            self._refusal = nats.errors.AuthorizationError()
+            self._denied.set()
+        elif len(self._servers) == 1 and handshake.failure(self._last_error, ""):  # of several, another may be better
+            self._refusal = error
             self._denied.set()
 
     def _on_violation(self, what: str, subject: str) -> None:

@@ -8,8 +8,11 @@ let
   readable = builtins.isPath cfg.trust;
   has = file: readable && builtins.pathExists (cfg.trust + "/${file}");
   listed = directory: if has directory then lib.attrNames (builtins.readDir (cfg.trust + "/${directory}")) else [ ];
-  private = lib.filter (name: builtins.match ".*\\.(key|nkey|nk|pgpass)" name != null)
-    (lib.optionals readable (lib.attrNames (builtins.readDir cfg.trust)) ++ listed "executors");
+  # a public NATS key begins with U, a seed with S
+  isPrivate = file: builtins.match ".*\\.(key|pgpass)" file != null
+    || builtins.match ".*\\.(nkey|nk)" file != null && lib.hasPrefix "S" (builtins.readFile (cfg.trust + "/${file}"));
+  private = lib.filter isPrivate
+    (lib.optionals readable (lib.attrNames (builtins.readDir cfg.trust)) ++ map (name: "executors/${name}") (listed "executors"));
 in
 {
   options.services.agentplane = {
@@ -27,7 +30,7 @@ in
       default = null;
       example = lib.literalExpression "./trust";
       description = ''
-        A directory of public keys, `trust/` as `agentplane keys` makes it: `control.pub`, `executors/NAME.pub`, and
+        A directory of public keys, `trust/` as `agentplane keys` makes it: `control.pub`, and
         `cache.pub` of who signs guests, `ca.pem` where an authority of your own signed the bus's certificate. It becomes `/etc/agentplane/trusted`.
       '';
     };

@@ -54,7 +54,7 @@ def test_a_wrong_option_in_a_host_fails_the_check(copy: Path) -> None:
 
 
 def test_a_secret_in_the_store_fails_the_check(copy: Path) -> None:
-    host = copy / "fleet" / "hosts" / "executor.nix"
+    host = copy / "fleet" / "hosts" / "control.nix"
     host.write_text(host.read_text().replace('"/var/keys"', '"${../trust}"'))
     done = check(copy)
     assert done.returncode != 0

@@ -190,10 +190,15 @@ def test_a_directory_of_secrets_in_the_store_is_refused_for_every_file(evaluate:
 
 def test_a_private_key_among_public_ones_is_refused(evaluate: Evaluate, tmp_path: Path) -> None:
     (tmp_path / "executors").mkdir()
-    for name in ("control.pub", "control.key", "executors/exec-a.nkey"):
-        (tmp_path / name).touch()
+    for name, text in (
+        ("control.pub", ""),
+        ("control.key", ""),
+        ("executors/a.nkey", "SUA"),
+        ("executors/b.nkey", "UA"),
+    ):
+        (tmp_path / name).write_text(text)
     (message,) = evaluate(executor(f"trust = lib.mkForce {tmp_path}; caches = lib.mkForce [ ];"))["refused"]
-    assert f"{tmp_path} holds control.key exec-a.nkey" in message
+    assert f"{tmp_path} holds control.key executors/a.nkey:" in message
     assert "/var/keys" in message
 
 
@@ -284,7 +289,10 @@ def test_the_command_line_s_context_is_one_that_it_reads(evaluate: Evaluate, tmp
     context = load_context(tmp_path)
     assert context.servers == ("tls://127.0.0.1:4222",)
     assert context.tls == Tls(ca_file="/etc/agentplane/trusted/ca.pem")
-    assert (context.nkey_seed_file, context.trusted_keys_dir) == ("/var/keys/operator.nkey", "/etc/agentplane/trusted")
+    assert (context.nkey_seed_file, context.trusted_keys_dir) == (
+        "/var/keys/operator.nkey",
+        "/var/lib/agentplane/trusted",
+    )
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,13 @@ import pytest
 from tests.nixos.conftest import ROOT
 from tests.nixos.test_flake import NIX_CONFIG
 
-TESTS = ("bad-release-reverses-itself", "demo", "fleet-runs-a-bundle", "host-rebooted-mid-run")
+TESTS = (
+    "bad-release-reverses-itself",
+    "demo",
+    "executor-joins-and-is-revoked",
+    "fleet-runs-a-bundle",
+    "host-rebooted-mid-run",
+)
 DRIVER = {"start_all", "subtest"}  # of nixpkgs' test driver
 
 
@@ -66,5 +72,5 @@ def test_secrets_come_from_outside_of_the_store(evaluated: dict[str, Any]) -> No
     units = evaluated["fleet-runs-a-bundle"]["hosts"]["control"]["units"]
     loaded = [line for text in units.values() for line in text.splitlines() if line.startswith("LoadCredential=")]
     paths = [line.partition(":")[2] for line in loaded if ":" in line]
-    assert len(paths) == 12
+    assert len(paths) == 14
     assert all(path.startswith("/var/keys/") for path in paths)

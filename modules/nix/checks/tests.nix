@@ -12,5 +12,6 @@ in
   fleet-runs-a-bundle = test ./fleet.nix;
   host-rebooted-mid-run = test ./reboot.nix;
   bad-release-reverses-itself = test ./release.nix;
+  executor-joins-and-is-revoked = test ./revoked.nix;
   demo = test ./demo.nix;
 }

@@ -11,7 +11,7 @@ import pytest
 
 from agentplane.bus.nats import NatsBus
 from agentplane.bus.tls import Tls
-from agentplane.errors import Denied
+from agentplane.errors import Denied, Transient
 from agentplane.keys.fleet import Wanted, make
 from tests.nats_server import Daemon, binary, free_port
 
@@ -53,8 +53,15 @@ async def test_control_makes_the_streams_and_a_person_fills_them(fleet: tuple[Pa
     await control.close()
 
 
-async def test_an_executor_cannot_speak_as_another(fleet: tuple[Path, str]) -> None:
-    executor = await connect(fleet, "exec-a/executor.nkey")
+async def test_a_person_cannot_speak_as_an_executor(fleet: tuple[Path, str]) -> None:
+    alice = await connect(fleet, "people/alice.nkey")
     with pytest.raises(Denied):
-        await executor.request("agentplane-executor.exec-b.heartbeat", b"", timeout_s=5)
-    await executor.close()
+        await alice.request("agentplane-executor.exec-a.heartbeat", b"", timeout_s=5)
+    await alice.close()
+
+
+async def test_whom_control_has_not_answered_for_is_not_let_in(fleet: tuple[Path, str]) -> None:
+    with pytest.raises(Transient) as caught:
+        await connect(fleet, "exec-a/executor.nkey")
+    assert caught.value.code == "bus.unreachable"
+    assert "ended the connection" in caught.value.message

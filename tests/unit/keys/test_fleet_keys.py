@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
+from agentplane.bus.nkeys import public_key
 from agentplane.bus.users import BusUsers
 from agentplane.caches.keys import parse_public_key, public_part
 from agentplane.cli.main import main
 from agentplane.daemon.config import load_settings
 from agentplane.errors import Refused
-from agentplane.evidence.edge import load_private_key, load_trusted_keys
+from agentplane.evidence.edge import load_executor_nkeys, load_private_key, load_trusted_keys
 from agentplane.keys import authority
 from agentplane.keys.fleet import Wanted, make
 
@@ -29,6 +30,7 @@ def test_private_files_are_private_and_public_ones_hold_no_secret(tmp_path: Path
         "trust/ca.pem",
         "trust/cache.pub",
         "trust/control.pub",
+        "trust/executors/exec-a.nkey",
         "trust/executors/exec-a.pub",
         "users.json",
     }
@@ -46,11 +48,12 @@ def test_the_keys_are_those_that_the_daemons_load(tmp_path: Path) -> None:
     load_trusted_keys(tmp_path / "trust")
     public = parse_public_key((tmp_path / "trust/cache.pub").read_text().strip())
     assert public == public_part((tmp_path / "secret/control/cache.key").read_text())
+    (nkey,) = load_executor_nkeys(tmp_path / "trust")
+    assert nkey == public_key(tmp_path / "secret/exec-a/executor.nkey")
     users = load_settings(tmp_path / "users.json", BusUsers).users()
     assert [user.name for user in users] == [
         "control",
         "projector",
-        "executor exec-a",
         "user alice of default",
         "user olga of default, operator",
     ]
@@ -61,9 +64,9 @@ def test_calling_again_adds_and_keeps(tmp_path: Path) -> None:
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file() and path.name != "users.json"}
     assert make(tmp_path, Wanted(addresses=()), NOW) == ()
     added = make(tmp_path, Wanted(addresses=(), executors=("exec-b",)), NOW)
-    assert {path.name for path in added} == {"exec-b.pub", "executor.key", "executor.nkey"}
+    assert {path.name for path in added} == {"exec-b.pub", "exec-b.nkey", "executor.key", "executor.nkey"}
     assert {path: path.read_bytes() for path in before} == before
-    assert set(load_settings(tmp_path / "users.json", BusUsers).executors) == {"exec-a", "exec-b"}
+    assert set(load_executor_nkeys(tmp_path / "trust").values()) == {"exec-a", "exec-b"}
 
 
 def test_the_certificate_names_what_was_asked_and_this_host(tmp_path: Path) -> None:
