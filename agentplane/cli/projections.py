@@ -10,7 +10,7 @@ from agentplane.cli.places import at_option, place
 from agentplane.errors import NotFound
 
 if TYPE_CHECKING:
-    from agentplane.projections.status import Poison
+    from agentplane.projections.status import Poison, Status
 
 
 @click.group()
@@ -22,15 +22,26 @@ def projections() -> None:
 @render.output_option
 @click.pass_context
 def status(ctx: click.Context, output: str) -> int:
-    """Show position, lag and failures; exit status 1 when a projection has stopped."""
+    """Show position, lag, throughput and failures; exit status 1 when a projection has stopped.
+
+    States: live (it has seen every event), behind, rebuilding (its old rows are served meanwhile), stopped.
+    """
     answer = ask(ctx, lambda client: client.projections())
     rows = [
-        (each.projection, "stopped" if each.poison else "running", each.position, each.lag, _why(each.poison))
+        (each.projection, _state(each), each.position, each.lag, f"{each.events_per_s:,.1f}", _why(each.poison))
         for each in answer
     ]
-    headers = ["projection", "state", "position", "lag", "message"]
+    headers = ["projection", "state", "position", "lag", "events/s", "message"]
     render.emit(builtins(answer), output, lambda: render.table(headers, rows, empty="none"))
     return 0 if not any(each.poison for each in answer) else 1
+
+
+def _state(status: "Status") -> str:
+    if status.poison:
+        return "stopped"
+    if status.rebuilding is not None:
+        return f"rebuilding, at {status.rebuilding}"
+    return "behind" if status.lag else "live"
 
 
 def _why(poison: "Poison | None") -> str:

@@ -14,11 +14,12 @@ from agentplane.domains.resource import Resource
 from agentplane.errors import AgentplaneError
 from agentplane.events.model import StoredEvent
 from agentplane.events.upcasting import OURS, Upcasters
-from agentplane.projections import evidence, executors, runs
+from agentplane.projections import evidence, executors, runs, streams
 from agentplane.projections.evidence import EvidenceRow
 from agentplane.projections.executors import ExecutorView
 from agentplane.projections.run_view import RunView
 from agentplane.projections.status import Poison
+from agentplane.projections.streams import StreamView
 
 Key = tuple[str, ...]
 # what a mistake in a fold raises: it stops that projection and no other
@@ -51,7 +52,10 @@ RUNS: Final = Projection("runs", 1, RunView, runs.key, runs.apply)
 EXECUTORS: Final = Projection("executors", 2, ExecutorView, executors.key, executors.apply)
 EVIDENCE: Final = Projection("evidence", 2, EvidenceRow, evidence.key, evidence.apply)
 RESOURCES: Final = Projection("resources", 1, Resource, resources.key, resources.apply)
-PROJECTIONS: Final[dict[str, Projection]] = {each.name: each for each in (RUNS, EXECUTORS, EVIDENCE, RESOURCES)}
+STREAMS: Final = Projection("streams", 1, StreamView, streams.key, streams.apply)
+PROJECTIONS: Final[dict[str, Projection]] = {
+    each.name: each for each in (RUNS, EXECUTORS, EVIDENCE, RESOURCES, STREAMS)
+}
 
 
 def touched(projection: Projection, events: Sequence[StoredEvent]) -> tuple[Key, ...]:

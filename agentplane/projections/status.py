@@ -23,6 +23,8 @@ class Status(Wire, frozen=True, kw_only=True):
     poison: Poison | None
     rebuilt_at: datetime | None
     updated_at: datetime
+    events_per_s: float = 0.0  # that it moved past, over the last 10 to 20 seconds of work, and what followed
+    rebuilding: int | None = None  # how far a rebuild beside it is; None: none is under way
 
 
 class Rebuilt(Wire, frozen=True, kw_only=True):

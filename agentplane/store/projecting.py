@@ -2,6 +2,7 @@
 
 With a suffix the views stand in the shadow tables of a rebuild, under a checkpoint of their own.
 """
+# ruff: noqa: S608 - only literals are spliced (LiteralString): mypy refuses anything else
 
 from collections.abc import Sequence
 from typing import Any, Final, LiteralString
@@ -17,6 +18,7 @@ from agentplane.projections.engine import Folded, Key, Projection, fold, touched
 from agentplane.store import sql
 from agentplane.store import view_tables as tables
 from agentplane.store.connection import Row
+from agentplane.store.tallying import TALLIES, tally
 from agentplane.store.view_tables import table_of
 
 log = structlog.get_logger(__name__)
@@ -27,19 +29,23 @@ CHECKPOINT: Final[LiteralString] = (
     "SELECT version, position, poison_sequence, poison_event, reason FROM views.checkpoints "
     "WHERE projection = %s FOR UPDATE"
 )
-_ADVANCE: Final[LiteralString] = """
-    UPDATE views.checkpoints
-    SET position = %s, poison_sequence = %s, poison_event = %s, reason = %s, updated_at = now() WHERE projection = %s"""
+_ADVANCE: Final[LiteralString] = (
+    "UPDATE views.checkpoints SET position = %s, poison_sequence = %s, poison_event = %s, reason = %s, "
+    "updated_at = now()," + tables.MARK + " WHERE projection = %s"
+)
 
 
-_GO_ON: Final[LiteralString] = """
+_GO_ON: Final[LiteralString] = (
+    """
     WITH here AS (
         SELECT projection FROM views.checkpoints JOIN unnest(%s::text[], %s::int[]) AS known(name, current)
             ON projection = name AND version = current
         WHERE position = %s AND poison_sequence IS NULL ORDER BY projection FOR UPDATE OF checkpoints
     )
-    UPDATE views.checkpoints SET position = %s, updated_at = now() FROM here
-    WHERE checkpoints.projection = here.projection RETURNING checkpoints.projection"""
+    UPDATE views.checkpoints SET position = %s, updated_at = now(),"""
+    + tables.MARK
+    + " FROM here WHERE checkpoints.projection = here.projection RETURNING checkpoints.projection"
+)
 
 
 class Stepped(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,6 +80,8 @@ async def step(
         position = int(found[1])
         if found[2] is not None and not _awaits_a_newer_program(found[4]):
             return Stepped(folded=0, position=position, stopped=True)
+        if projection.name in TALLIES:
+            return await _tally(connection, projection, suffix, position, upto)
         fits = page is not None and page[0] == position
         events = page[1] if page is not None and fits else await read(connection, position, limit)
         events = tuple(stored for stored in events if upto is None or stored.sequence <= upto)
@@ -89,6 +97,16 @@ async def step(
         log.error(what, projection=name, sequence=poison.sequence, reason=poison.reason)
     count = sum(stored.sequence <= folded.position for stored in events)
     return Stepped(folded=count, position=folded.position, stopped=poison is not None and not waits)
+
+
+async def _tally(
+    connection: AsyncConnection[Row], projection: Projection, suffix: LiteralString, position: int, upto: int | None
+) -> Stepped:
+    """The database folds it itself; there is nothing that it could not fold."""
+    now = await tally(connection, projection.name, suffix, after=position, upto=upto)
+    if now > position:
+        await connection.execute(_ADVANCE, [now, None, None, None, projection.name + suffix])
+    return Stepped(folded=now - position, position=now, stopped=False)
 
 
 def _awaits_a_newer_program(reason: str) -> bool:
@@ -132,7 +150,8 @@ async def set_checkpoint(connection: AsyncConnection[Row], name: str, version: i
     """Begin at the beginning of the log."""
     await connection.execute(
         "INSERT INTO views.checkpoints (projection, version) VALUES (%s, %s) ON CONFLICT (projection) DO UPDATE "
-        "SET version = excluded.version, position = 0, poison_sequence = NULL, poison_event = NULL, reason = NULL",
+        "SET version = excluded.version, position = 0, poison_sequence = NULL, poison_event = NULL, reason = NULL, "
+        "since = now(), since_position = 0, later = now(), later_position = 0, updated_at = now()",
         [name, version],
     )
 

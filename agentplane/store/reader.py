@@ -3,7 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import AsyncIterator
-from typing import Final, LiteralString
+from typing import Any, Final, LiteralString
 
 from psycopg import AsyncConnection
 
@@ -11,6 +11,7 @@ from agentplane.errors import Transient
 from agentplane.events.model import StoredEvent, StreamId
 from agentplane.store import sql
 from agentplane.store.connection import Link, Row
+from agentplane.store.scanning import Lean, scan
 
 MAX_PAGE: Final = 10_000
 _FIND: Final[LiteralString] = sql.READ.split(" WHERE ", maxsplit=1)[0] + " WHERE id = ANY(%b) ORDER BY sequence"
@@ -39,6 +40,22 @@ class LogReader:
     async def find(self, *ids: uuid.UUID) -> tuple[StoredEvent, ...]:
         """The events with these ids, as far as there are any, in order. Raises Transient."""
         return await self._fetch(_FIND, (list(ids),))
+
+    async def scan(self, payload: Any, *, after: int = 0, upto: int | None = None) -> AsyncIterator[list[Lean]]:  # noqa: ANN401 - any type for msgspec
+        """Everything after a sequence, for a fold over much of the log: see agentplane.store.scanning.
+
+        Raises:
+            Transient. Refused: code `event.payload`: data are not of the type `payload`.
+        """
+        if upto is None:
+            upto = await self.head()
+        link = Link(self._conninfo)  # its own: pages are read meanwhile, and one that is left early is dropped
+        try:
+            async with link.use() as connection:
+                async for events in scan(connection, payload, after=after, upto=upto):
+                    yield events
+        finally:
+            await link.drop()
 
     async def head(self) -> int:
         """The last sequence; 0 for an empty log. Raises Transient."""

@@ -105,6 +105,24 @@ TABLES: Final[dict[str, Table]] = {
         row=_resource_row,
         visible=_OWN,
     ),
+    "streams": Table(
+        name="streams",
+        key=_RESOURCE_KEY,
+        columns=(
+            *_RESOURCE_COLUMNS,
+            ("events", "bigint NOT NULL"),
+            ("intents", "bigint NOT NULL"),
+            ("facts", "bigint NOT NULL"),
+            ("first_sequence", "bigint NOT NULL"),
+            ("last_sequence", "bigint NOT NULL"),
+            ("first_recorded_at", "timestamptz NOT NULL"),
+            ("last_recorded_at", "timestamptz NOT NULL"),
+            ("last_type", _TEXT),
+            ("last_actor", _TEXT),
+        ),
+        row=msgspec.structs.astuple,
+        visible=_OWN,
+    ),
 }
 _VIEWS: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
@@ -117,8 +135,25 @@ CHECKPOINTS: Final[LiteralString] = """
         poison_event    text,
         reason          text,
         rebuilt_at      timestamptz,
-        updated_at      timestamptz NOT NULL DEFAULT now()
+        updated_at      timestamptz NOT NULL DEFAULT now(),
+        since           timestamptz NOT NULL DEFAULT now(),
+        since_position  bigint      NOT NULL DEFAULT 0,
+        later           timestamptz NOT NULL DEFAULT now(),
+        later_position  bigint      NOT NULL DEFAULT 0
     )"""
+# of a version that did not measure throughput
+CHECKPOINTS_SINCE: Final[LiteralString] = """
+    ALTER TABLE views.checkpoints
+        ADD COLUMN IF NOT EXISTS since timestamptz NOT NULL DEFAULT now(),
+        ADD COLUMN IF NOT EXISTS since_position bigint NOT NULL DEFAULT 0,
+        ADD COLUMN IF NOT EXISTS later timestamptz NOT NULL DEFAULT now(),
+        ADD COLUMN IF NOT EXISTS later_position bigint NOT NULL DEFAULT 0"""
+# With every move of a position: throughput is measured since a mark that is 10 to 20 seconds old while things move.
+MARK: Final[LiteralString] = """
+    since = CASE WHEN later < now() - interval '10 s' THEN later ELSE since END,
+    since_position = CASE WHEN later < now() - interval '10 s' THEN later_position ELSE since_position END,
+    later_position = CASE WHEN later < now() - interval '10 s' THEN position ELSE later_position END,
+    later = CASE WHEN later < now() - interval '10 s' THEN now() ELSE later END"""
 
 
 def table_of(projection: str) -> Table:

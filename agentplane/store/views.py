@@ -59,6 +59,7 @@ class ViewStore:
         async with self._turn, self._link.use() as connection, connection.transaction():
             await connection.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
             await connection.execute(tables.CHECKPOINTS)
+            await connection.execute(tables.CHECKPOINTS_SINCE)
             await connection.execute("GRANT SELECT ON views.checkpoints TO agentplane_read")
             for projection in self._projections.values():
                 await prepare(connection, projection)
@@ -165,12 +166,19 @@ async def read_status(connection: AsyncConnection[Row]) -> tuple[Status, ...]:
     """How every projection does, by any role that may SELECT."""
     found = await connection.execute(
         "SELECT projection, version, position, log.head() - position, "
-        "poison_sequence, poison_event, reason, rebuilt_at, updated_at FROM views.checkpoints ORDER BY projection"
+        "poison_sequence, poison_event, reason, rebuilt_at, updated_at, "
+        "(position - since_position) / greatest(extract(epoch FROM now() - since), 1), "
+        "updated_at > now() - interval '1 min' FROM views.checkpoints ORDER BY projection"
     )
-    return tuple(_status(row) for row in await found.fetchall() if not row[0].endswith(REBUILD_SUFFIX))
+    rows = await found.fetchall()
+    # a shadow that has not moved for a minute was left behind by a rebuild that was killed
+    shadows = {
+        row[0].removesuffix(REBUILD_SUFFIX): row[2] for row in rows if row[0].endswith(REBUILD_SUFFIX) and row[10]
+    }
+    return tuple(_status(row, shadows.get(row[0])) for row in rows if not row[0].endswith(REBUILD_SUFFIX))
 
 
-def _status(row: Row) -> Status:
+def _status(row: Row, rebuilding: int | None) -> Status:
     return Status(
         projection=row[0],
         version=row[1],
@@ -179,6 +187,8 @@ def _status(row: Row) -> Status:
         poison=_poison(row[4:7]),
         rebuilt_at=row[7],
         updated_at=row[8],
+        events_per_s=max(0.0, round(float(row[9]), 1)),
+        rebuilding=rebuilding,
     )
 
 

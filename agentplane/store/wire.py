@@ -6,7 +6,7 @@ The driver's cursors cost more than the server does for one row. Errors are psyc
 
 import asyncio
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final
 from weakref import WeakKeyDictionary
 
@@ -108,6 +108,26 @@ class Copy:
         self._pgconn.put_copy_end(why)
         while await _result(self._pgconn) is not None:
             pass
+
+
+async def copy_out(connection: AsyncConnection[Row], statement: bytes) -> AsyncIterator[bytes]:
+    """The rows of a COPY … TO STDOUT as they come. Whoever stops before the end must drop the connection."""
+    pgconn = connection.pgconn
+    pgconn.send_query(statement)
+    result = await _result(pgconn)
+    if result is None or result.status != ExecStatus.COPY_OUT:
+        await _finished(pgconn, result)
+        raise errors.ProtocolViolation("COPY was not begun")
+    while True:
+        length, row = pgconn.get_copy_data(1)  # without waiting
+        if length > 0:
+            yield bytes(row)
+        elif length < 0:
+            await _finished(pgconn)
+            return
+        else:
+            await _ready(pgconn.socket, writable=False)
+            pgconn.consume_input()
 
 
 async def _finished(pgconn: PGconn, result: PGresult | None = None) -> None:

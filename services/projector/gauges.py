@@ -28,5 +28,6 @@ def _of(status: Status) -> Iterable[Gauge]:
     labels = {"projection": status.projection}
     yield Gauge("projection_position", "Sequence of the last event in a read model.", status.position, labels)
     yield Gauge("projection_lag_events", "Events of the log that a read model has not seen.", status.lag, labels)
+    yield Gauge("projection_events_per_second", "Events it moved past lately.", status.events_per_s, labels)
     stopped = status.poison is not None
     yield Gauge("projection_stopped", "1: stopped before an event that it cannot fold.", stopped, labels)

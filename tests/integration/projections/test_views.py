@@ -12,6 +12,7 @@ from agentplane.projections.engine import EVIDENCE, EXECUTORS, PROJECTIONS, RUNS
 from agentplane.projections.status import Rebuilt
 from agentplane.runs import facts
 from agentplane.runs.states import Outcome
+from agentplane.store import tallying
 from agentplane.store.postgres import PostgresEventStore
 from agentplane.store.roles import PROJECT, READ
 from agentplane.store.view_reader import ViewReader
@@ -39,6 +40,7 @@ def tables(database: Database) -> dict[str, list[tuple[object, ...]]]:
             "executors": "name",
             "evidence": "tenant, run, place",
             "resources": "tenant, kind, namespace, name",
+            "streams": "tenant, kind, namespace, name",
         }
         for name, order in orders.items():
             query = sql.SQL("SELECT * FROM views.{} ORDER BY {}").format(sql.Identifier(name), sql.SQL(order))
@@ -181,9 +183,14 @@ async def test_a_newer_version_begins_anew(store: PostgresEventStore, database: 
 
 @pytest.mark.parametrize("projection", PROJECTIONS.values(), ids=lambda each: each.name)
 async def test_a_kill_between_batch_and_checkpoint_changes_nothing(
-    projection: Projection, store: PostgresEventStore, views: ViewStore, database: Database
+    projection: Projection,
+    store: PostgresEventStore,
+    views: ViewStore,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The connection is cut after the rows were written and before the checkpoint is."""
+    monkeypatch.setattr(tallying, "RANGE_EVENTS", 5)
     await record(store, history().stored)
     await views.step(projection.name)
     before = tables(database)
