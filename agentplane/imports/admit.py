@@ -14,7 +14,16 @@ from agentplane.events.codec import data_of, payload
 from agentplane.events.model import Append, Event, Phase
 from agentplane.events.secrets import find_secrets, may_hold_secret
 from agentplane.ids import derived_id
-from agentplane.imports.model import IMPORTED, MAX_REPORTED, EventsImported, ImportRequested, Known, Line, RefusedLine
+from agentplane.imports.model import (
+    IMPORTED,
+    MAX_BATCH,
+    MAX_REPORTED,
+    EventsImported,
+    ImportRequested,
+    Known,
+    Line,
+    RefusedLine,
+)
 from agentplane.imports.shaping import Judged, Rules, ids_of, judge, only_control_says
 from agentplane.store.prepare import prepare
 
@@ -44,12 +53,14 @@ def decide(
     """Store what is new, in order, and one fact about the batch. A batch that was decided before: nothing.
 
     Raises:
-        Refused: `event.payload`, or the first line's reason where the batch is all or nothing; `import.conflict`:
+        Refused: `event.payload`, `import.batch` (too many lines), or the first line's reason where the batch is all or nothing; `import.conflict`:
             the log has the id with another body, and both digests are named.
     """
     if fact_id(intent.id) in known:
         return Decision()
     wish = payload(intent, ImportRequested)
+    if len(wish.lines) > MAX_BATCH:
+        raise Refused(f"{len(wish.lines)} lines in a batch; at most {MAX_BATCH}", code="import.batch")
     appends: list[Append] = []
     reasons: list[RefusedLine] = []
     for line in wish.lines:

@@ -10,5 +10,6 @@ CODES: Final[dict[str, str]] = {
     "import.too-large": "the line is larger than what the store takes",
     "import.conflict": "its id is in the log, or in an earlier line, with another body",
     "import.file": "the file cannot be read, or was changed while it was read",
+    "import.batch": "an importer sent more lines at once than it may",
     "history.cycle": "it and other lines cause each other in a circle",
 }

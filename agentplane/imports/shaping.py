@@ -125,7 +125,10 @@ def _stream(line: Line, rules: Rules) -> StreamId:
         return fact.stream(rules.tenant, line.type, line.data, line.actor)
     if line.kind is not None and line.name is not None:
         return StreamId(rules.tenant, line.kind, line.namespace or "default", line.name)
-    return foreign_stream(rules.tenant, line.type, line.data, line.actor)
+    found = foreign_stream(rules.tenant, line.type, line.data, line.actor)
+    if found.kind in rules.kinds:  # an unknown type has no business on the stream of a resource
+        return StreamId(rules.tenant, FOREIGN, found.namespace, line.type.partition(".")[0][:MAX_NAME_CHARS])
+    return found
 
 
 def _cause(cause: str, tenant: str, known: Mapping[uuid.UUID, Known]) -> uuid.UUID:

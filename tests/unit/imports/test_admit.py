@@ -220,6 +220,23 @@ async def test_unknown_types_are_kept() -> None:
     ]
 
 
+async def test_an_unknown_type_does_not_come_onto_the_stream_of_a_resource() -> None:
+    plane = Plane()
+    await plane.take(lines_of([flat(1, "work_order.exploded", work_order_id="wo-1")]))
+    (stored,) = await plane.events()
+    assert str(stored.event.stream) == "acme/Foreign/default/work_order"
+    assert tasks_for(installed().registry, stored) == ()
+
+
+async def test_a_batch_has_a_limit_whoever_sends_it() -> None:
+    plane = Plane()
+    wish = ImportRequested(lines=tuple(lines_of([flat(number) for number in range(501)])))
+    intent = request_import(uuid.UUID(int=2), tenant="acme", actor="user:eve", now=NOW, wish=wish)
+    with pytest.raises(Refused) as caught:
+        await plane.decide(intent)
+    assert caught.value.code == "import.batch"
+
+
 async def test_five_minutes_ahead_is_the_difference_of_two_clocks() -> None:
     plane = Plane()
     edge = {**flat(1), "timestamp": (NOW + timedelta(minutes=5)).isoformat()}
