@@ -68,6 +68,7 @@ class Entrance:
                 reply = await self._ask(bus)
             except Denied as exc:
                 if exc.code == "bus.denied":
+                    log.info("a member already, which may not ask to join", executor=self._identity.name)
                     return True
                 raise
             except AgentplaneError as exc:

@@ -11,10 +11,16 @@ import pytest
 from agentplane.bus.nats import NatsBus
 from agentplane.enrolment import facts
 from agentplane.errors import Denied
+from agentplane.evidence.journal import next_link
+from agentplane.evidence.record import About, issue
+from agentplane.evidence.report import started_artifact
+from agentplane.evidence.statement import RunRef
+from agentplane.runs.model import RunStarted
 from agentplane.store.postgres import PostgresEventStore
 from agentplane.store.roles import APPEND
 from tests.integration.enrolment.plane import AskingServer, Host, Operator, daemon, is_denied, settings
 from tests.postgres import Database
+from tests.scenario.world import GUEST, TENANT
 
 TOKEN = "apjoin_" + "t" * 43
 
@@ -147,8 +153,22 @@ async def test_two_executors_can_lie_only_about_themselves(operator: Operator, s
     assert (await second.beat(other)).accepted
     with_anothers = await first.beat(one, key_id=second.keys.key_id)
     assert (with_anothers.accepted, with_anothers.code) == (False, "executor.key")
+    forged = report_of(second)
+    await one.publish("agentplane-executor.exec-a.report", forged, message_id="forged")
+    rejected = await operator.until(lambda stored: stored.event.type == "executor.evidence-rejected")
+    assert (rejected.event.stream.name, rejected.event.data["code"]) == ("exec-a", "evidence.signer")
     for bus in (one, other):
         await bus.close()
+
+
+def report_of(host: Host) -> bytes:
+    """A genuine statement of a host, about a run that it never had."""
+    about = About(
+        run=RunRef(tenant=TENANT, name="some-run", epoch=1), bundle="noop@0.1.0", bundle_digest="sha256:" + "a" * 64
+    )
+    started = RunStarted(executor=host.name, epoch=1, guest=GUEST, accelerator="kvm")
+    link = next_link(host.executor.head, run_previous=None)
+    return issue(started_artifact(started), about=about, link=link, signer=host.executor.signer).envelope
 
 
 async def test_who_has_another_executors_keys_does_not_join(operator: Operator, server: AskingServer) -> None:
