@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -97,6 +97,18 @@ def _table(kind: "Kind", found: list[Found], asked: Asked) -> None:
     render.table(headers, rows, empty=f"no {kind.plural} yet")
 
 
+def _flat(path: str, value: Any) -> Iterator[tuple[str, str]]:  # noqa: ANN401 - JSON
+    """A document as lines: dotted path and value, without what says nothing."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _flat(f"{path}.{name}" if path else name, inner)
+    elif isinstance(value, list | tuple) and any(isinstance(each, dict) for each in value):
+        for number, inner in enumerate(value):
+            yield from _flat(f"{path}[{number}]", inner)
+    elif value not in (None, "", [], ()):
+        yield path, cell({"value": value}, "value")
+
+
 def _describe(kind: "Kind", document: dict[str, Any]) -> None:
     from agentplane.cli.get import describe_run
     from agentplane.cli.resources import describe_document
@@ -108,7 +120,6 @@ def _describe(kind: "Kind", document: dict[str, Any]) -> None:
 
         describe_run(msgspec.convert(document, RunView))
     elif kind.made_by:
-        rows = [(name, cell(document, name)) for name, value in document.items() if value not in (None, "", [], {})]
-        render.table([f"{kind.name} {document['name']}", ""], rows, empty="")
+        render.table([f"{kind.name} {document['name']}", ""], list(_flat("", document)), empty="")
     else:
         describe_document(document)
