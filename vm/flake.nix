@@ -8,7 +8,10 @@
   outputs = { self }:
     let
       system = "x86_64-linux";
-      kernelDeb = builtins.getEnv "AGENTPLANE_KERNEL_DEB";
+      named = builtins.getEnv "AGENTPLANE_KERNEL_DEB";
+      kernelDeb =
+        if named != "" then named
+        else throw "AGENTPLANE_KERNEL_DEB names no kernel package (or --impure is missing); fix: vm/fetch-kernel.sh DIR prints its path";
       pkgs = import ./hostpkgs.nix {
         inherit system kernelDeb;
         kernelSha256 = import ./lib/kernel-digest.nix kernelDeb;

@@ -19,6 +19,16 @@ class Refused(Exception):
     """What Nix said."""
 
 
+def tracked(directory: Path) -> Path:
+    """A copy of the tracked files: what a flake sees."""
+    listed = subprocess.run(["git", "ls-files", "-z"], capture_output=True, check=True, cwd=ROOT).stdout.split(b"\0")
+    for name in filter(None, map(os.fsdecode, listed)):
+        if (ROOT / name).is_file():
+            (directory / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, directory / name)
+    return directory
+
+
 @pytest.fixture(scope="session")
 def tree() -> Path:
     named = os.environ.get("NIXPKGS_TREE")

@@ -4,13 +4,12 @@ NIXPKGS_FLAKE is a directory whose flake has `lib.nixosSystem` and `legacyPackag
 """
 
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.nixos.conftest import ROOT
+from tests.nixos.conftest import tracked
 
 NIX_CONFIG = "experimental-features = nix-command flakes\nbuild-users-group =\nsubstituters =\n"
 Done = subprocess.CompletedProcess[str]
@@ -21,12 +20,7 @@ def copy(tree: Path, tmp_path: Path) -> Path:
     """The tracked files, as a flake sees them."""
     if "NIXPKGS_FLAKE" not in os.environ:
         pytest.skip("NIXPKGS_FLAKE names no look-alike nixpkgs: the flake is unevaluated")
-    listed = subprocess.run(["git", "ls-files", "-z"], capture_output=True, check=True, cwd=ROOT).stdout.split(b"\0")
-    for name in filter(None, map(os.fsdecode, listed)):
-        if (ROOT / name).is_file():
-            (tmp_path / "flake" / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, tmp_path / "flake" / name)
-    return tmp_path / "flake"
+    return tracked(tmp_path / "flake")
 
 
 def check(flake: Path) -> Done:
