@@ -53,8 +53,8 @@ def decide(
     """Store what is new, in order, and one fact about the batch. A batch that was decided before: nothing.
 
     Raises:
-        Refused: `event.payload`, `import.batch` (too many lines), or the first line's reason where the batch is all or nothing; `import.conflict`:
-            the log has the id with another body, and both digests are named.
+        Refused: `event.payload`, `import.batch` (too many lines), or the first line's reason where the batch is all
+            or nothing; `import.conflict`: the log has the id with another body, and both digests are named.
     """
     if fact_id(intent.id) in known:
         return Decision()
