@@ -150,3 +150,11 @@ def _table(section: "Section") -> None:
 for _name, _help in _SECTIONS.items():
     evaluate.add_command(_section(_name, _help))
 evaluate.add_command(report_)
+for _alias, _name in (
+    ("gupp", "compliance"),
+    ("assignment-compliance", "compliance"),
+    ("verify-accuracy", "verification"),
+):
+    _same = _section(_name, _SECTIONS[_name])
+    _same.hidden = True  # VerMAS' names of these
+    evaluate.add_command(_same, _alias)

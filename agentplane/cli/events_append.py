@@ -43,9 +43,9 @@ def append(ctx: click.Context, /, type_: str, output: str, dry_run: bool, **give
 
     A type of a family that no catalogue here knows is kept as it is, under the kind Foreign.
     """
-    context = contexts.load_context(contexts.state_dir(ctx))
     line = _line(type_, _data(given["data"], given["file"]), given)
     known = _checked(line)
+    context = contexts.load_context(contexts.state_dir(ctx))
     told = asyncio.run(_recorded(context, line, dry_run=dry_run))
     told = {**told, "catalogued": known}
 
@@ -64,8 +64,11 @@ def _data(text: str | None, file: Path | None) -> bytes:
         raise click.UsageError("the data are given by one of --data and --file")
     if text is not None:
         return text.encode()
-    with click.open_file(str(file), "rb") as opened:
-        found: bytes = opened.read(MAX_BYTES + 1)
+    try:
+        with click.open_file(str(file), "rb") as opened:
+            found: bytes = opened.read(MAX_BYTES + 1)
+    except OSError as exc:
+        raise Refused(f"cannot be read: {exc.strerror}", code="event.file", where=str(file)) from exc
     return found
 
 
