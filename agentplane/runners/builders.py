@@ -13,7 +13,10 @@ from typing import Final
 
 import msgspec
 
+from agentplane.errors import Broken
+
 _DAEMON_SOCKET: Final = Path("/nix/var/nix/daemon-socket/socket")
+_STORE: Final = Path("/nix/store")
 _GROUP: Final = "agentplane-build"
 _FIRST_UID: Final = 69_900  # below those of runs, see runners.host; one builder at a time has one
 _USERS: Final = 8
@@ -36,11 +39,15 @@ def has_daemon() -> bool:
 
 
 def builders(state_dir: Path, *, network: bool) -> Builders:
-    """Builders for this host. `network`: whether a build may need one (substituters of nixpkgs)."""
+    """Builders for this host. `network`: whether a build may need one (substituters of nixpkgs).
+
+    Raises Broken: code `host.nix-daemon`: there is none, and the store is not ours to write.
+    """
     if has_daemon():
         return Builders(prefix=(), configuration=())
     single = ("sandbox = true", "sandbox-fallback = false")
     if os.geteuid() != 0:
+        _check_store()
         return Builders(prefix=(), configuration=single)
     unshare = ("unshare", *(() if network else ("--net",)))
     if _has_members("nixbld"):
@@ -50,6 +57,18 @@ def builders(state_dir: Path, *, network: bool) -> Builders:
         prefix=(*unshare, "--mount", "--", "sh", "-c", _BIND, "sh", str(passwd), str(group)),
         configuration=(*single, f"build-users-group = {_GROUP}"),
     )
+
+
+def _check_store() -> None:
+    """What Nix would only say as a file that it cannot make."""
+    there = next(path for path in (_STORE, *_STORE.parents) if path.exists())
+    if not os.access(there, os.W_OK):
+        raise Broken(
+            "Nix has no daemon here, and its store is not this user's",
+            code="host.nix-daemon",
+            where=str(_STORE),
+            hint="systemctl enable --now nix-daemon.socket (Debian: the package nix-setup-systemd)",
+        )
 
 
 def _has_members(group: str) -> bool:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from agentplane.errors import Refused
+from agentplane.errors import Broken, Refused
 from agentplane.runners import builders
 from agentplane.runners import launch as launches
 from agentplane.runners.shim import contract
@@ -49,6 +49,18 @@ def test_a_daemon_of_nix_that_is_closed_to_us_is_one(monkeypatch: pytest.MonkeyP
     assert builders.builders(tmp_path, network=False) == builders.Builders(prefix=(), configuration=())
     monkeypatch.setattr(builders, "_DAEMON_SOCKET", tmp_path / "none")
     assert not builders.has_daemon()
+
+
+def test_a_store_that_nobody_can_fill_is_told_with_the_remedy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(builders, "_DAEMON_SOCKET", tmp_path / "none")
+    monkeypatch.setattr(builders, "_STORE", tmp_path / "nix" / "store")
+    monkeypatch.setattr(os, "geteuid", lambda: 986)
+    assert builders.builders(tmp_path, network=False).prefix == ()
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(Broken) as broken:
+        builders.builders(tmp_path, network=False)
+    assert broken.value.code == "host.nix-daemon"
+    assert "nix-daemon.socket" in (broken.value.hint or "")
 
 
 def test_the_boot_is_known_where_proc_shows_processes_only(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
