@@ -109,17 +109,28 @@ VIEWS: Final[tuple[View, ...]] = (
         description="What each agent is to do next, and how quickly it looks.",
     ),
     View(
-        plural="rules",
-        singular="rule",
+        plural="compliance",
+        singular="compliance",
         projection=RULES,
         columns=(
             ("standing", "standing"),
             ("passed", "passed"),
             ("failed", "failed"),
             ("violations", "violations"),
-            ("work order", "workOrderId"),
+            ("said by", "saidBy"),
         ),
         present=_plain(rules.present),
-        description="Compliance: how things stand with each rule.",
+        description="Compliance: how things stand with each rule, by work order.",
+    ),
+    View(
+        plural="rules",
+        singular="rule",
+        projection=RULES,
+        columns=(*((state.value, state.value) for state in rules.RuleState), ("total", "total")),
+        grouping=Grouping(
+            by="ruleId", count="state", values=tuple(state.value for state in rules.RuleState), rows="compliance"
+        ),
+        present=_plain(rules.present),
+        description="Rules: for how many work orders each is passed, failed, violated, …",
     ),
 )

@@ -105,6 +105,11 @@ async def test_mailboxes_are_counted_in_pages(acme: ViewClient) -> None:
     assert rest.next is None
 
 
+async def test_rules_are_counted_by_how_they_stand(acme: ViewClient) -> None:
+    (rule,) = (await acme.counts(ViewsCount(view="rules"))).groups
+    assert (rule.name, rule.counts) == ("DOC-001", {"passed": 1})
+
+
 @pytest.mark.parametrize("sequence", [2, 7, 22, len(STORY) + len(MORE) + 1])
 async def test_how_they_were_is_a_fresh_fold_up_to_there(acme: ViewClient, sequence: int) -> None:
     found = await acme.one(ViewGet(view="workitem", name="wo-1", at=Place(sequence=sequence)))
@@ -133,7 +138,7 @@ async def test_another_tenant_sees_nothing_of_them(bus: MemoryBus) -> None:
 
 async def test_a_projection_that_no_view_shows_can_be_read_by_its_name(acme: ViewClient) -> None:
     page = await acme.page(ViewsList(view="projection/work_rules"))
-    assert [msgspec.json.decode(row)["name"] for row in page.rows] == ["DOC-001"]
+    assert [msgspec.json.decode(row)["name"] for row in page.rows] == ["DOC-001/wo-1"]
 
 
 async def test_questions_that_cannot_be_answered_say_why(acme: ViewClient) -> None:

@@ -1,4 +1,7 @@
-"""Compliance: how things stand with each rule. Pure: whether a waiver still holds depends on who looks, and when."""
+"""Compliance: how things stand with each rule, for each work order that it was applied to. Pure.
+
+Whether a waiver still holds depends on who looks, and when.
+"""
 
 from datetime import datetime
 from enum import StrEnum
@@ -17,7 +20,7 @@ KIND: Final = "RuleStatus"
 
 
 class RuleState(StrEnum):
-    """The newest word about a rule."""
+    """The newest word about a rule and a work order."""
 
     PASSED = "passed"
     FAILED = "failed"
@@ -31,10 +34,11 @@ _RANK: Final = {each: number for number, each in enumerate(RuleState)}
 
 
 class RuleStatus(Stamped, frozen=True, kw_only=True):
-    """One rule. Each event of the log is counted once."""
+    """A rule, and a work order that it was applied to. Each event of the log is counted once."""
 
+    rule_id: str = ""
+    work_order_id: str | None = None  # None: it was applied to something else
     state: RuleState = RuleState.PASSED
-    work_order_id: str | None = None  # that it was last applied to
     said_by: str = ""
     passed: int = 0
     failed: int = 0
@@ -47,7 +51,8 @@ class RuleStatus(Stamped, frozen=True, kw_only=True):
 
 def _entered(view: RuleStatus, stored: StoredEvent, said: g.Ruled, state: RuleState) -> RuleStatus:
     rank = _RANK[state]
-    return set_newest(view, stored, rank, state=state, work_order_id=said.work_order_id, said_by=stored.event.actor)
+    known = replace(view, rule_id=said.rule_id, work_order_id=said.work_order_id)
+    return set_newest(known, stored, rank, state=state, said_by=stored.event.actor)
 
 
 def _passed(view: RuleStatus, stored: StoredEvent, said: g.CheckPassed) -> RuleStatus:
@@ -88,12 +93,17 @@ def present(row: dict[str, Any], look: Look) -> dict[str, Any]:
     return {**row, "standing": "waiver-expired" if over else row["state"]}
 
 
+def _named(stored: StoredEvent) -> str | None:
+    rule, order = field("rule_id")(stored), field("work_order_id")(stored)
+    return f"{rule}/{order}" if rule and order else rule
+
+
 RULES: Final = projection(
     "work_rules",
     1,
     RuleStatus,
     KIND,
-    field("rule_id"),
+    _named,
     {
         "compliance.check_passed": _passed,
         "compliance.check_failed": _failed,

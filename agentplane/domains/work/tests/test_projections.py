@@ -73,8 +73,8 @@ def test_a_story_is_told_whole() -> None:
     assert views["work_messages"]["m-1"].state == "read"
     assert views["work_verifications"]["wo-1"].verdict == "NEEDS_HUMAN"
     assert [step.state for step in views["work_processes"]["p-1"].steps] == ["completed", "ready", "blocked"]
-    assert views["work_rules"]["DOC-001"].state == "passed"
-    assert (views["work_rules"]["DOC-001"].failed, views["work_rules"]["DOC-001"].passed) == (1, 1)
+    rule = views["work_rules"]["DOC-001/wo-1"]
+    assert (rule.state, rule.failed, rule.passed) == ("passed", 1, 1)
     assert views["work_assignments"][SLOT].ref_id is None
     assert views["work_assignments"][SLOT].prompt_checks == 1
 
@@ -165,6 +165,13 @@ def test_a_verification_that_begins_anew_has_no_verdict_yet_and_keeps_the_last()
     view = folded(VERIFICATIONS, [again, failed])["wo-1"]
     assert (view.verdict, view.stage) == (None, "started")
     assert [each.verdict for each in view.history] == ["FAIL"]
+
+
+def test_what_is_kept_for_one_work_order_hides_no_violation_of_another() -> None:
+    events = [happened("compliance.violation_detected", 1, rule_id="R", work_order_id="wo-1")]
+    events.append(happened("compliance.check_passed", 2, rule_id="R", work_order_id="wo-2"))
+    found = folded(RULES, events)
+    assert {name: view.state.value for name, view in found.items()} == {"R/wo-1": "violated", "R/wo-2": "passed"}
 
 
 def test_a_waiver_that_has_run_out_waives_nothing() -> None:
