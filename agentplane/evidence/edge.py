@@ -129,19 +129,19 @@ def load_trusted_keys(directory: Path) -> TrustedKeys:
 
 
 def load_executor_nkeys(directory: Path) -> dict[str, str]:
-    """The public bus keys in `executors/<name>.nkey`, and whose each is; an executor that joined has none here.
+    """The public bus keys in `executors/<name>.bus`, and whose each is; an executor that joined has none here.
 
     Raises:
         Refused: codes `evidence.key.file`, `.type`, `.name`.
     """
     found: dict[str, str] = {}
-    for path in sorted((directory / "executors").glob("*.nkey")):
+    for path in sorted((directory / "executors").glob("*.bus")):
         try:
             nkey = path.read_text(encoding="ascii").strip()
         except (OSError, UnicodeDecodeError) as exc:
             raise Refused(f"cannot be read: {exc}", code="evidence.key.file", where=str(path)) from exc
         if not DNS_LABEL.fullmatch(path.stem):
-            raise Refused("not <executor name>.nkey", code="evidence.key.name", where=str(path))
+            raise Refused("not <executor name>.bus", code="evidence.key.name", where=str(path))
         if len(nkey) != _NKEY_LENGTH or not nkey.startswith("U"):
             raise _wrong_type(path, "a public NATS user key (U…)")
         found[nkey] = path.stem

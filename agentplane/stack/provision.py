@@ -63,7 +63,7 @@ def make_keys(layout: Layout) -> None:
 def nats_configuration(layout: Layout, ports: Mapping[str, int]) -> str:
     """nats-server.conf with one nkey user per role; about executors it asks control, so that any can join."""
     public = {role: nkeys.create_seed_file(layout.nkeys / f"{role}.nkey") for role in NKEY_ROLES}
-    (layout.trusted_keys / "executors" / f"{EXECUTOR}.nkey").write_text(public["executor"] + "\n")
+    (layout.trusted_keys / "executors" / f"{EXECUTOR}.bus").write_text(public["executor"] + "\n")
     nkeys.create_account_seed_file(layout.nkeys / ISSUER)
     users = (
         accounts.control(public["control"]),

@@ -38,7 +38,7 @@ class Second:
         generate_key_pair(layout.keys, SECOND)
         (layout.trusted_keys / "executors" / f"{SECOND}.pub").write_bytes((layout.keys / f"{SECOND}.pub").read_bytes())
         nkey = nkeys.create_seed_file(layout.nkeys / f"{SECOND}.nkey")
-        (layout.trusted_keys / "executors" / f"{SECOND}.nkey").write_text(nkey)
+        (layout.trusted_keys / "executors" / f"{SECOND}.bus").write_text(nkey)
         inventory = json.loads((layout.config / "inventory.json").read_text())
         inventory["executors"].append({**inventory["executors"][0], "name": SECOND})
         provision.write_json(layout.config / "inventory.json", inventory)
