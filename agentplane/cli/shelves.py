@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from agentplane.errors import NotFound, Refused
 
 if TYPE_CHECKING:
-    from agentplane.bus.nats import NatsBus
     from agentplane.domains.model import Kind
     from agentplane.history.places import Place
+    from agentplane.ports import Bus
     from agentplane.queries.selectors import Requirement
 
 _PAGE = 500
@@ -50,7 +50,7 @@ class Shelf(Protocol):
         ...
 
 
-def shelf_of(kind: "Kind", bus: "NatsBus", tenant: str) -> Shelf:
+def shelf_of(kind: "Kind", bus: "Bus", tenant: str) -> Shelf:
     """Where a kind is found."""
     special: dict[str, Callable[..., Shelf]] = {"Run": Runs, "Executor": Executors}
     return special.get(kind.name, Resources)(kind, bus, tenant)
@@ -69,7 +69,7 @@ def cell(document: dict[str, Any], path: str) -> str:
 class Resources:
     """Kinds that are made of documents, in order of namespace and name."""
 
-    def __init__(self, kind: "Kind", bus: "NatsBus", tenant: str) -> None:
+    def __init__(self, kind: "Kind", bus: "Bus", tenant: str) -> None:
         from agentplane.queries.resources import ResourceClient
 
         self._kind = kind.name
@@ -106,7 +106,7 @@ class Resources:
 class Runs:
     """Runs, newest first; a name may be any unambiguous beginning of one."""
 
-    def __init__(self, kind: "Kind", bus: "NatsBus", tenant: str) -> None:
+    def __init__(self, kind: "Kind", bus: "Bus", tenant: str) -> None:
         from agentplane.queries.client import QueryClient
 
         self._kind = kind
@@ -143,7 +143,7 @@ class Runs:
 class Executors:
     """Executors, in order of name."""
 
-    def __init__(self, kind: "Kind", bus: "NatsBus", tenant: str) -> None:
+    def __init__(self, kind: "Kind", bus: "Bus", tenant: str) -> None:
         from agentplane.queries.client import QueryClient
 
         self._kind = kind

@@ -39,8 +39,8 @@ def open_intent(subject: str, data: bytes, tenants: Collection[str], kinds: Coll
     """The intent in a message. `kinds`: of the resources that may be wished for, besides runs.
 
     Raises:
-        Refused: codes as `cloudevents.decode`, and `intent.tenant`, `intent.phase`, `intent.type`, `intent.subject`,
-            `intent.stream`, `intent.actor`.
+        Refused: codes as `cloudevents.decode`, and `intent.tenant`, `intent.phase`, `intent.type`, `intent.version`,
+            `intent.subject`, `intent.stream`, `intent.actor`, `event.payload`.
     """
     event = decode(data)
     _check_tenant(event, subject, tenants)
@@ -49,8 +49,14 @@ def open_intent(subject: str, data: bytes, tenants: Collection[str], kinds: Coll
     resource = event.type in RESOURCES and event.stream.kind in kinds
     retry = event.type == RETRY_REQUESTED and event.stream.kind == DEAD_LETTER_KIND
     known = resource or retry or (event.type, event.stream.kind) == (IMPORT_REQUESTED, IMPORT)
-    if not (known or (event.type in TYPES and event.stream.kind == RUN_KIND)) or event.type_version != 1:
+    if not (known or (event.type in TYPES and event.stream.kind == RUN_KIND)):
         raise Refused("no controller knows intents of this type", code="intent.type", hint=f"known: {', '.join(TYPES)}")
+    if event.type_version != 1:
+        raise Refused(
+            f"{event.type} of version {event.type_version} is newer than this control plane",
+            code="intent.version",
+            hint="upgrade the control plane, or use a command line of its version",
+        )
     if not subject.startswith(_ALIAS) and subject != _subject(event):
         raise Refused("the subject names another tenant, kind or type than the envelope", code="intent.subject")
     if not known:

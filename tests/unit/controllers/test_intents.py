@@ -31,7 +31,7 @@ def test_a_good_intent_comes_in_as_it_was_sent() -> None:
         ({"stream": replace(GOOD.stream, tenant="rival")}, "intent.tenant"),
         ({"phase": Phase.FACT}, "intent.phase"),
         ({"type": "run.created"}, "intent.type"),
-        ({"type_version": 2}, "intent.type"),
+        ({"type_version": 2}, "intent.version"),
         ({"stream": replace(GOOD.stream, kind="Executor")}, "intent.type"),
         ({"stream": replace(GOOD.stream, namespace="other")}, "intent.stream"),
         ({"stream": replace(GOOD.stream, name="Not A Label")}, "intent.stream"),

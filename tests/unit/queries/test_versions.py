@@ -11,6 +11,8 @@ from agentplane.queries.asking import answer, asked
 from agentplane.queries.paging import question
 from agentplane.queries.protocol import PROTOCOL, RunGet, RunsList
 from agentplane.runs.model import Wire
+from agentplane.runs.protocol import HeartbeatRequest
+from tests.scenario.world import Executor
 
 
 class RunsListOfTomorrow(RunsList, frozen=True, kw_only=True):
@@ -85,3 +87,9 @@ def test_other_errors_are_what_they_are() -> None:
         answer(wire.failed(Refused("no", code="query.malformed")), Answered, where="q")
     assert caught.value.code == "query.malformed"  # of our own version: a defect or a mistake, not a skew
     assert asked(RunGet(run="a")) == b'{"run":"a"}'
+
+
+def test_an_older_control_understands_the_heartbeat_of_a_newer_executor() -> None:
+    said = msgspec.to_builtins(Executor("exec-1").heartbeat())
+    newer = msgspec.json.encode({**said, "mood": "fine", "facts": {**said["facts"], "gpus": 2}})
+    assert msgspec.json.decode(newer, type=HeartbeatRequest) == Executor("exec-1").heartbeat()
