@@ -36,6 +36,7 @@ class Line(Wire, frozen=True, kw_only=True):
     correlation: str | None = None
     cause: str | None = None
     sequence: int | None = None  # where an export of ours had it
+    alias: str | None = None  # the id that an export of ours had for it, where `id` is its source's
     data: dict[str, Any]
 
 

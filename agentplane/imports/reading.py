@@ -13,7 +13,7 @@ from typing import Any, Final, NoReturn
 import msgspec
 
 from agentplane.canonical import digest_value
-from agentplane.domains.work.aliases import ORIGINAL_ID, ORIGINAL_TYPE, canonical_data, canonical_type
+from agentplane.domains.work.aliases import ORIGINAL_ID, ORIGINAL_TYPE, canonical_data, canonical_type, event_uuid
 from agentplane.errors import Refused
 from agentplane.events.digest import MAX_INTEGER
 from agentplane.events.model import Phase
@@ -92,9 +92,14 @@ def _our_cloudevent(document: Document, number: int) -> Line:
     version, sequence = document.get("typeversion", 1), document.get("sequence")
     if type(version) is not int or version < 1:
         raise BadLine("typeversion must be a positive integer")
+    id_, data = _text(document, "id"), _data(document, "data")
+    original, correlation = data.get(ORIGINAL_ID), _text(document, "correlationid")
+    # told by its source's id once more, it is the same event wherever it was imported before
+    foreign = isinstance(original, str) and str(event_uuid(_text(document, "tenant"), original)) == id_
     return Line(
         number=number,
-        id=_text(document, "id"),
+        id=str(original) if foreign else id_,
+        alias=id_ if foreign else None,
         type=_text(document, "type"),
         type_version=version,
         phase=Phase(phase),
@@ -103,10 +108,10 @@ def _our_cloudevent(document: Document, number: int) -> Line:
         name=_text(document, "name"),
         actor=_text(document, "actor"),
         time=_time(document, "time"),
-        correlation=_text(document, "correlationid"),
+        correlation=None if foreign and correlation == id_ else correlation,
         cause=_optional(document, "causationid"),
         sequence=int(sequence) if isinstance(sequence, str) and sequence.isascii() and sequence.isdigit() else None,
-        data=_data(document, "data"),
+        data=data,
     )
 
 
@@ -176,7 +181,7 @@ def _go(document: Document, number: int) -> Line:
         type=type_,
         actor=_optional(document, "actor") or _optional(document, "source") or "unknown",
         time=_time(document, "ts"),
-        data=_with_origin(data, document, _GO),
+        data=_with_origin(data, document, _GO, id_=f"go-{digest}"),
     )
 
 

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import BinaryIO, Final
 
 import msgspec
+from msgspec.structs import replace
 
 from agentplane.errors import AgentplaneError, Refused
 from agentplane.imports.admit import admit
@@ -54,6 +55,7 @@ class Reader:
         self._form = form
         self._rules = rules
         self._from_tenant = from_tenant
+        self._aliases: dict[str, str] = {}  # what an export of ours called lines, and what their sources did
 
     def scan(
         self, now: datetime, *, offset: int = 0, number: int = 0, progress: Callable[[int], None] = lambda _: None
@@ -82,10 +84,11 @@ class Reader:
         """A line that was read before. Raises Refused, code `import.file`: the file was changed meanwhile."""
         self._file.seek(item.offset)
         try:
-            return self._read(self._file.read(item.size), item.number)
+            line = self._read(self._file.read(item.size), item.number)
         except BadLine as bad:
             message = f"line {item.number} is another one than before: the file was changed meanwhile"
             raise Refused(message, code="import.file", hint="import a copy, or use --follow") from bad
+        return line if line.cause not in self._aliases else replace(line, cause=self._aliases[line.cause])
 
     def _read(self, raw: bytes, number: int) -> Line:
         text = raw.removeprefix(_BOM) if number == 1 else raw
@@ -96,6 +99,8 @@ class Reader:
         if not raw.strip():
             return
         line = self._read(raw, number)
+        if line.alias is not None:
+            self._aliases[line.alias] = line.id
         judged = admit(line, self._rules, {}, (), now)
         event = judged.event
         item = Item(event.id, event.causation_id, event.time, line.sequence, number, offset, len(raw), judged.digest)

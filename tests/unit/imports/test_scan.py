@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from agentplane.errors import Refused
+from agentplane.events.cloudevents import encode
 from agentplane.imports.reading import MAX_LINE_BYTES, Format
 from agentplane.imports.scan import Reader, Scanned
-from tests.unit.imports.made import NOW, RULES, flat
+from tests.unit.imports.made import NOW, RULES, Plane, flat, lines_of
+from tests.unit.imports.test_reading import GO
 
 
 def text(*documents: Any) -> bytes:
@@ -85,6 +87,22 @@ def test_a_file_that_changes_meanwhile_is_noticed() -> None:
     with pytest.raises(Refused) as caught:
         lines.line(item)
     assert caught.value.code == "import.file"
+
+
+async def test_an_export_of_what_was_imported_is_the_same_as_the_file_it_came_from() -> None:
+    documents = [flat(1), {**flat(2), "caused_by": "evt-0001"}, GO]
+    here, there, other = Plane("acme"), Plane("acme"), Plane("globex")
+    await here.take(lines_of(documents))
+    exported = text(*[encode(each) + b"\n" for each in await here.events()])
+    for plane, duplicates in ((here, 3), (there, 0), (other, 0)):
+        lines = Reader(io.BytesIO(exported), Format.AUTO, plane.rules, "acme")
+        (report,) = await plane.take([lines.line(item) for item in lines.scan(NOW).items])
+        assert (report["duplicates"], report["stored"]) == (duplicates, 3 - duplicates)
+        first, second = [each.event for each in await plane.events() if each.event.data.get("work_order_id")]
+        assert second.causation_id == first.id
+    assert await there.state() == await here.state()
+    (report,) = await there.take(lines_of(documents))  # from where it came first
+    assert (report["duplicates"], report["stored"]) == (3, 0)
 
 
 def test_unknown_types_are_counted() -> None:
