@@ -16,7 +16,7 @@ python scripts/schemas.py --check
 step "docs/options.md"
 python scripts/option_docs.py --check
 step "shell scripts"
-for script in scripts/*.sh vm/*.sh .ci/run; do bash -n "$script"; done
+for script in scripts/*.sh vm/*.sh modules/lib/*.sh .ci/run; do bash -n "$script"; done
 step "nix files"
 find . -name '*.nix' -not -path './.*' -print0 | xargs -0 nix-instantiate --parse >/dev/null
 step "pytest"
