@@ -15,13 +15,12 @@ from agentplane.controllers.executor_fold import apply_to_executor
 from agentplane.controllers.records import ExecutorRecord, RunKey, RunRecord
 from agentplane.controllers.run_fold import apply_to_run, slim
 from agentplane.domains.deadletters import Letters
-from agentplane.domains.registry import OWN_TYPES
 from agentplane.domains.resource import DEAD_LETTER_KIND
 from agentplane.domains.state import Resources
 from agentplane.errors import Refused
 from agentplane.events.model import StoredEvent, StreamId
 from agentplane.events.origin import is_imported
-from agentplane.events.upcasting import NEWER, OURS, Upcasters
+from agentplane.events.upcasting import NEWER, OURS, OWN_TYPES, Upcasters
 from agentplane.runs import executors, facts
 from agentplane.runs.states import RunState
 

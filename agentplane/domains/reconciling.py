@@ -16,13 +16,14 @@ from agentplane.domains import deadletters
 from agentplane.domains import resource as r
 from agentplane.domains.controller import Context, Decision, Emit
 from agentplane.domains.deadletters import Letter
-from agentplane.domains.registry import OWN_TYPES, Registry
+from agentplane.domains.registry import Registry
 from agentplane.domains.resource import DeadLettered, Progress, ProgressState, Resource, StatusChanged
 from agentplane.domains.specs import model_of
 from agentplane.domains.state import Resources
 from agentplane.domains.tasks import Conclusion, Output, Task
 from agentplane.errors import AgentplaneError, Denied, Refused
 from agentplane.events.model import Append, Event, Phase, StreamId
+from agentplane.events.upcasting import OWN_TYPES
 
 MAX_EMIT: Final = 100
 MAX_REQUEUE_S: Final = 366 * 86_400

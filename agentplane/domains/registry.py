@@ -12,7 +12,7 @@ from agentplane.domains.model import Domain, Kind
 from agentplane.domains.resource import RESERVED_KINDS
 from agentplane.domains.views import View
 from agentplane.errors import NotFound, Refused
-from agentplane.events.upcasting import OURS, EventType, Upcasters
+from agentplane.events.upcasting import OURS, OWN_TYPES, EventType, Upcasters
 from agentplane.projections.engine import PROJECTIONS, Projection
 
 _KIND: Final = re.compile(r"[A-Z][A-Za-z0-9]{0,62}")
@@ -20,7 +20,6 @@ _PLURAL: Final = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _API_VERSION: Final = re.compile(r"[a-z0-9.-]+/v[0-9]+((alpha|beta)[0-9]+)?")
 _NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _VIEWS: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
-OWN_TYPES: Final = ("resource.", "controller.", "run.", "executor.", "intent.")  # no domain writes these
 # words of the command line that are ours, whether or not our own domains are in a registry
 _TAKEN_WORDS: Final = frozenset({"runs", "run", "executors", "executor", "deadletters", "deadletter"})
 

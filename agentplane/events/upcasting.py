@@ -4,8 +4,9 @@ A type's version rises when a reader of the older form would misread the newer o
 from the version before to the next; a stored event goes up step by step each time it is folded or shown to a
 controller. A field that older readers may overlook needs no version: facts are read tolerantly (events.codec).
 
-An event that is newer than this program knows is not understood, so it is not guessed at: `Upcasters.current` refuses
-it with `event.newer`, and each reader has one way to go on:
+An event that a newer control plane wrote is not understood here, so nobody guesses: `Upcasters.current` refuses it
+with `event.newer`, and each reader has one way to go on. (What people recorded or imported is nobody's upgrade to wait
+for: whatever version it claims, it is read as it is.)
 
 | reader | what it does |
 |---|---|
@@ -23,8 +24,11 @@ from msgspec.structs import replace
 
 from agentplane.errors import Refused
 from agentplane.events.model import Event, StoredEvent
+from agentplane.events.origin import is_imported
 
 NEWER: Final = "event.newer"
+OWN_TYPES: Final = ("resource.", "controller.", "run.", "executor.", "intent.", "rules.")  # no domain writes these
+_PARTS: Final = ("controller:", "executor:", "system:")
 
 Upcast = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -44,8 +48,13 @@ class EventType(msgspec.Struct, frozen=True, kw_only=True):
 class Upcasters:
     """All types whose version is greater than 1; every other type has the version 1."""
 
-    def __init__(self, types: Iterable[EventType] = ()) -> None:
-        """Raises Refused, code `event.declared-twice`."""
+    def __init__(self, types: Iterable[EventType] = (), *, only: tuple[str, ...] = ("",)) -> None:
+        """`only`: beginnings of the types that are looked into at all; the others are passed on.
+
+        Raises:
+            Refused: code `event.declared-twice`.
+        """
+        self._only = only
         self._types: dict[str, EventType] = {}
         for each in types:
             if each.name in self._types:
@@ -62,10 +71,6 @@ class Upcasters:
         known = self._types.get(type_)
         return known.version if known else 1
 
-    def knows(self, event: Event) -> bool:
-        """Whether the event is of a version that is known here."""
-        return event.type_version <= self.version(event.type)
-
     def current(self, stored: StoredEvent) -> StoredEvent:
         """The event in today's form; the very same where it has that form already.
 
@@ -76,6 +81,8 @@ class Upcasters:
         known = self._types.get(event.type)
         version = known.version if known else 1
         if event.type_version > version:
+            if not (event.type.startswith(self._only) and _is_ours(event)):
+                return stored
             raise Refused(
                 f"{event.type} has version {event.type_version}, known here up to {version}",
                 code=NEWER,
@@ -86,6 +93,11 @@ class Upcasters:
             return stored
         data = _upcast(event, known.upcasts[event.type_version - 1 :])
         return replace(stored, event=replace(event, data=data, type_version=version))
+
+
+def _is_ours(event: Event) -> bool:
+    """Whether a control plane of this installation wrote it, and not a person or an import."""
+    return event.actor.startswith(_PARTS) and not is_imported(event.stream)
 
 
 def _upcast(event: Event, steps: tuple[Upcast, ...]) -> dict[str, Any]:
@@ -102,4 +114,5 @@ def _upcast(event: Event, steps: tuple[Upcast, ...]) -> dict[str, Any]:
     return data
 
 
-OURS: Final = Upcasters()  # of the events that agentplane itself writes: all of them have version 1 so far
+# of the events that agentplane itself writes, whose folds look into no others: all of them have version 1 so far
+OURS: Final = Upcasters(only=OWN_TYPES)

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from agentplane.controllers.state import ControlState
 from agentplane.errors import Refused
@@ -12,7 +13,7 @@ from agentplane.events.codec import payload, strictly
 from agentplane.events.model import Event, Phase, StoredEvent, StreamId
 from agentplane.events.upcasting import EventType, Upcasters
 from agentplane.ids import EventId
-from agentplane.projections.engine import RUNS, fold
+from agentplane.projections.engine import RESOURCES, RUNS, fold
 from agentplane.runs.facts import PLACED
 from agentplane.runs.model import CancelRequested, RunRequeued
 
@@ -89,6 +90,19 @@ def test_a_projection_stands_before_a_newer_event_and_says_why() -> None:
     assert "run.placed has version 2, known here up to 1" in folded.poison.reason
 
 
+def test_folds_of_ours_are_not_held_up_by_the_types_of_domains() -> None:
+    folded = fold(RESOURCES, {}, [stored("lamp.lit", 2, {}, sequence=8)], 7)
+    assert (folded.position, folded.poison) == (8, None)
+
+
+@pytest.mark.parametrize(("actor", "namespace"), [("user:alice", "default"), ("controller:x", "imported.default")])
+def test_nobody_waits_for_versions_that_people_and_imports_claim(actor: str, namespace: str) -> None:
+    claimed = stored("lamp.lit", 9, {"lumen": 1})
+    stream = replace(claimed.event.stream, namespace=namespace)
+    claimed = replace(claimed, event=replace(claimed.event, actor=actor, stream=stream))
+    assert KNOWN.current(claimed) is claimed
+
+
 def test_control_leaves_a_stream_alone_that_a_newer_one_has_written_on() -> None:
     state = ControlState()
     for each in (
@@ -97,7 +111,7 @@ def test_control_leaves_a_stream_alone_that_a_newer_one_has_written_on() -> None
         stored("lamp.lit", 2, {}, kind="Torch", sequence=3),
     ):
         state.apply(each)
-    assert (state.position, state.newer) == (3, 2)  # what comes after it on its stream is not even looked at
+    assert (state.position, state.newer) == (3, 1)  # what comes after it on its stream is not even looked at
     assert state.is_beyond(StreamId("acme", "Lamp", "default", "one"))
     assert not state.is_beyond(StreamId("acme", "Torch", "default", "one"))  # no fold looks into a domain's type
 
