@@ -27,7 +27,11 @@
         hosts;
 
       checks = eachSystem (system: pkgs: own:
-        import ./modules/nix/checks { inherit pkgs system own; modules = self.nixosModules.default; });
+        import ./modules/nix/checks {
+          inherit pkgs system own;
+          hosts = lib.filterAttrs (host: _: hosts.${host} == system) self.nixosConfigurations;
+          modules = self.nixosModules.default;
+        });
 
       devShells = eachSystem (_: pkgs: _: { default = import ./modules/nix/shell.nix { inherit pkgs; }; });
 

@@ -1,5 +1,6 @@
-# The same on aarch64-linux; its guests are aarch64, too. Evaluated, never booted.
+# The same on aarch64-linux. Slim guests are x86_64, so it offers sandboxed processes only. Evaluated, never booted.
 { lib, ... }: {
   imports = [ (import ./executor.nix "exec-arm") ];
   boot.loader = { grub.enable = lib.mkForce false; generic-extlinux-compatible.enable = true; };
+  services.agentplane.executor.settings.backends = [ "process" ];
 }
