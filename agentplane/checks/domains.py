@@ -18,9 +18,11 @@ from agentplane.domains.controller import actor_of
 from agentplane.domains.deadletters import RESOLVED, RETRY_REQUESTED, Letter, Letters
 from agentplane.domains.reconciling import conclude_upon
 from agentplane.domains.registry import Registry
-from agentplane.domains.resource import DEAD_LETTERED, INTENTS, STATUS_CHANGED, Resource
+from agentplane.domains.resource import DEAD_LETTERED, INTENTS, STATUS_CHANGED, Resource, StatusChanged
 from agentplane.domains.state import Resources
 from agentplane.domains.tasks import Conclusion, Task, retry, tasks_for
+from agentplane.errors import Refused
+from agentplane.events.codec import payload
 from agentplane.events.model import StoredEvent, StreamId
 
 HEADS: Final = frozenset({STATUS_CHANGED, DEAD_LETTERED, RESOLVED})
@@ -89,7 +91,7 @@ class DomainHistory:
         if name not in self._registry.controllers:
             return Again(why="is gone")
         letter = self._letter(cause)
-        task = self._task(name, cause) if letter is None else self._retry(letter, cause)
+        task = self._task(name, cause, head.event.time) if letter is None else self._retry(letter, cause)
         if task is None:
             return Again(why="the event of the dead letter is not in this history")
         concluded = conclude_upon(self._registry, self.resources.get(task.stream), task, head.event.time)
@@ -126,11 +128,11 @@ class DomainHistory:
             first = first or concluded
         return first
 
-    def _task(self, name: str, cause: StoredEvent) -> Task:
+    def _task(self, name: str, cause: StoredEvent, now: datetime) -> Task:
         controller = self._registry.controllers[name]
         shown = next((each for each in tasks_for(self._registry, cause) if each.controller is controller), None)
         own = cause.event.type == STATUS_CHANGED and cause.event.actor == actor_of(name)
-        if shown is not None and not own:
+        if shown is not None and not (own and _is_due(cause, now)):
             return shown
         upcasters = self._registry.upcasters
         return Task(controller=controller, stored=cause, stream=cause.event.stream, requeued=own, upcasters=upcasters)
@@ -143,3 +145,12 @@ class DomainHistory:
     def _retry(self, letter: Letter, cause: StoredEvent) -> Task | None:
         stored = self._sources.get(letter.event_id)
         return retry(self._registry, letter, stored, cause.event.id) if stored else None
+
+
+def _is_due(cause: StoredEvent, now: datetime) -> bool:
+    """Whether a controller asked with this event to look again, and its time had come: it was not shown by its WATCH."""
+    try:
+        at = payload(cause.event, StatusChanged).requeue_at
+    except Refused:
+        return False
+    return at is not None and at <= now
