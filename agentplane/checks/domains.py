@@ -148,7 +148,7 @@ class DomainHistory:
 
 
 def _is_due(cause: StoredEvent, now: datetime) -> bool:
-    """Whether a controller asked with this event to look again, and its time had come: it was not shown by its WATCH."""
+    """Whether a controller asked with this event to look again, and its time had come: not its WATCH showed it."""
     try:
         at = payload(cause.event, StatusChanged).requeue_at
     except Refused:
