@@ -15,7 +15,7 @@ import msgspec
 from agentplane.errors import Denied, Refused
 
 _SCHEMES: Final = ("nats", "tls")
-_TLS_HINT: Final = "set nats.tls.ca_file, or nats.allow_plaintext where a tunnel encrypts already"
+_TLS_HINT: Final = "set tls.ca_file (a daemon: nats.tls.ca_file), or allow_plaintext where a tunnel encrypts already"
 
 
 class Tls(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -25,6 +25,8 @@ def _words(value: object) -> str:
         return ", ".join(f"{name} {item}" for name, item in value.items() if item is not None) or "yes"
     if isinstance(value, (list, tuple)):
         return ", ".join(map(str, value))
-    if value is None or isinstance(value, bool):
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
         return "yes" if value else "no"
     return str(value)
