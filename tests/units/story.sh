@@ -86,6 +86,29 @@ for socket in guest process; do
   grep -q PermissionError /root/connect.log || wrong "$(cat /root/connect.log)"
 done
 
+say "what breaks out of QEMU finds no other run, no network, and no place to write to"
+setpriv --reuid agentplane-executor --regid agentplane-guest --clear-groups /opt/agentplane/bin/python3 - <<'EOF' >/root/breakout.log
+from pathlib import Path
+from agentplane.runners import trial
+from agentplane.runners.host import Host
+looks = r"""
+found() { echo "FOUND $*"; }
+[ -e /var/lib ] && found the state of services
+[ -e /run/agentplane ] && found sockets
+ls /etc/agentplane && found keys
+[ -e "/proc/$PPID" ] && found its supervisor
+for place in / /usr /nix /dev /dev/shm /tmp /var /var/tmp /run; do touch $place/x && found a place to write to: $place; done
+unshare -U true && found namespaces
+python3 -c 'import socket; socket.socket(socket.AF_INET)' && found a network
+echo looked
+"""
+with trial._directory(Host(state_dir=Path("/var/lib/agentplane-executor"))) as directory:
+    trial._run(directory, Path("/run/agentplane/guest.sock"), trial._launch("breakout", ["/bin/sh", "-c", looks], 256, 20.0))
+    print((directory / "console.log").read_text())
+EOF
+grep -q '^looked$' /root/breakout.log || wrong "nothing looked: $(cat /root/breakout.log)"
+grep FOUND /root/breakout.log && wrong "a guest's unit is not closed"
+
 say "a bundle runs through, its guest as nobody in particular"
 run_noop
 
