@@ -95,14 +95,18 @@ def _words(error: psycopg.Error) -> str:
 class Link:
     """One connection that is opened when needed and dropped when it broke."""
 
-    def __init__(self, conninfo: str) -> None:
+    def __init__(self, conninfo: str, *, durable: bool = True) -> None:
+        """`durable` False: a crash of the server may cost the last commits, for what can be made again."""
         self._conninfo = conninfo
+        self._durable = durable
         self._connection: AsyncConnection[Row] | None = None
 
     async def connection(self) -> AsyncConnection[Row]:
         """The open connection, or a new one. Raises as `connect`."""
         if self._connection is None or self._connection.closed:
             self._connection = await connect(self._conninfo)
+            if not self._durable:
+                await self._connection.execute("SET synchronous_commit TO off")
         return self._connection
 
     @property

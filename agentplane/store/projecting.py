@@ -9,7 +9,7 @@ from typing import Any, Final, LiteralString
 
 import msgspec
 import structlog
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, AsyncCursor
 
 from agentplane.errors import Broken
 from agentplane.events.model import StoredEvent
@@ -73,8 +73,12 @@ async def step(
         Broken: code `store.views`: the tables are another version's.
     """
     name = projection.name + suffix
-    async with connection.transaction():
-        found = await (await connection.execute(CHECKPOINT, [name])).fetchone()
+    # two round trips: one asks for everything, the other writes and commits
+    async with connection.pipeline(), connection.transaction():
+        asked = await connection.execute(CHECKPOINT, [name])
+        early = _upto(page[1], upto) if page is not None and projection.name not in TALLIES else ()
+        loading = await _ask(connection, projection, suffix, touched(projection, early))
+        found = await asked.fetchone()
         if found is None or found[0] != projection.version:
             raise Broken(f"the views of {name} are another version's", code="store.views", hint="restart the projector")
         position = int(found[1])
@@ -82,13 +86,15 @@ async def step(
             return Stepped(folded=0, position=position, stopped=True)
         if projection.name in TALLIES:
             return await _tally(connection, projection, suffix, position, upto)
-        fits = page is not None and page[0] == position
-        events = page[1] if page is not None and fits else await read(connection, position, limit)
-        events = tuple(stored for stored in events if upto is None or stored.sequence <= upto)
+        events = early
+        if page is None or page[0] != position:
+            events = _upto(await read(connection, position, limit), upto)
+            loading = await _ask(connection, projection, suffix, touched(projection, events))
         if not events:
             return Stepped(folded=0, position=position, stopped=False)
-        folded = await _fold(connection, projection, suffix, events, position)
+        folded = fold(projection, await _answer(loading, projection), events, position)
         poison = folded.poison
+        await _write(connection, projection, suffix, folded)
         words = (poison.sequence, poison.event_id, poison.reason) if poison else (None, None, None)
         await connection.execute(_ADVANCE, [folded.position, *words, name])
     waits = poison is not None and _awaits_a_newer_program(poison.reason)
@@ -97,6 +103,10 @@ async def step(
         log.error(what, projection=name, sequence=poison.sequence, reason=poison.reason)
     count = sum(stored.sequence <= folded.position for stored in events)
     return Stepped(folded=count, position=folded.position, stopped=poison is not None and not waits)
+
+
+def _upto(events: Events, upto: int | None) -> Events:
+    return tuple(stored for stored in events if upto is None or stored.sequence <= upto)
 
 
 async def _tally(
@@ -156,27 +166,29 @@ async def set_checkpoint(connection: AsyncConnection[Row], name: str, version: i
     )
 
 
-async def _fold(
-    connection: AsyncConnection[Row], projection: Projection, suffix: LiteralString, events: Events, position: int
-) -> Folded:
+async def _write(
+    connection: AsyncConnection[Row], projection: Projection, suffix: LiteralString, folded: Folded
+) -> None:
     table = table_of(projection.name)
-    views = await _load(connection, projection, suffix, touched(projection, events))
-    folded = fold(projection, views, events, position)
     if folded.changed:
         rows = [table.row(view) for view in folded.changed.values()]
         async with connection.cursor() as cursor:
             await cursor.executemany(tables.upsert(table, suffix), rows)
-    return folded
 
 
-async def _load(
+async def _ask(
     connection: AsyncConnection[Row], projection: Projection, suffix: LiteralString, keys: tuple[Key, ...]
-) -> dict[Key, Any]:
+) -> AsyncCursor[Row] | None:
     if not keys:
+        return None
+    columns = [list(column) for column in zip(*keys, strict=True)]
+    return await connection.execute(tables.select(table_of(projection.name), suffix), columns)
+
+
+async def _answer(asked: AsyncCursor[Row] | None, projection: Projection) -> dict[Key, Any]:
+    if asked is None:
         return {}
     table = table_of(projection.name)
-    columns = [list(column) for column in zip(*keys, strict=True)]
-    found = await connection.execute(tables.select(table, suffix), columns)
     return {
-        tables.key_of(table, row): msgspec.json.decode(row[-1], type=projection.type) for row in await found.fetchall()
+        tables.key_of(table, row): msgspec.json.decode(row[-1], type=projection.type) for row in await asked.fetchall()
     }

@@ -66,7 +66,7 @@ class Relay:
     """Follows the log and publishes it."""
 
     def __init__(
-        self, store: Log, cursor: Cursor, bus: RelayBus, *, batch: int = 256, rewind_events: int | None = None
+        self, store: Log, cursor: Cursor, bus: RelayBus, *, batch: int = 512, rewind_events: int | None = None
     ) -> None:
         """`rewind_events`: how much of the log a new stream is given again; None: all of it."""
         self._store = store

@@ -1,7 +1,8 @@
 """Keeping the read models: followers of the log, never of the bus.
 
 A position is a sequence, and whatever wakes us is only a hint. A projector killed between any two statements has lost
-nothing; two of them at once take turns at the row locks of the checkpoints.
+nothing; two of them at once take turns at the row locks of the checkpoints. Commits do not wait for the disk: a crash
+of the server may set views back, together with their checkpoints, and they are folded again.
 """
 
 import asyncio
@@ -37,11 +38,12 @@ class ViewStore:
         """`batch`: events per transaction."""
         self._batch = batch
         self._projections = {each.name: each for each in projections}
-        self._link = Link(conninfo)
+        self._link = Link(conninfo, durable=False)  # view and checkpoint go together: what is lost is folded again
         self._turn = asyncio.Lock()
         self._positions: dict[str, int] = {}  # as of our last step; the truth is the checkpoint
         self._stopped: set[str] = set()
         self._page: tuple[int, Events] | None = None  # read once for all projections that stand at the same place
+        self._known: AsyncConnection[Row] | None = None  # the connection that we knew these positions by
         self._rebuild_link = Link(conninfo)
         self._rebuilding = asyncio.Lock()
 
@@ -57,6 +59,7 @@ class ViewStore:
             Transient, Denied, Broken: as `agentplane.store.connection.connect`.
         """
         async with self._turn, self._link.use() as connection, connection.transaction():
+            await connection.execute("SET LOCAL synchronous_commit TO on")  # tables are not folded again
             await connection.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
             await connection.execute(tables.CHECKPOINTS)
             await connection.execute(tables.CHECKPOINTS_SINCE)
@@ -76,6 +79,7 @@ class ViewStore:
         if name in self._stopped:
             return 0
         async with self._turn, self._link.use() as connection:
+            self._meet(connection)
             page = await self._next_page(connection, name)
             if page is not None and not page[1]:
                 return 0  # nothing new, and nothing was written to find out
@@ -84,6 +88,14 @@ class ViewStore:
         if done.stopped:
             self._stopped.add(name)
         return done.folded
+
+    def _meet(self, connection: AsyncConnection[Row]) -> bool:
+        """Whether the connection is a new one: the server may have crashed, and lost our last commits with it."""
+        if connection is self._known:
+            return False
+        self._known, self._page = connection, None
+        self._positions.clear()
+        return True
 
     async def _next_page(self, connection: AsyncConnection[Row], name: str) -> tuple[int, Events] | None:
         position = self._positions.get(name)
@@ -114,6 +126,8 @@ class ViewStore:
         if not positions:
             return 0
         async with self._turn, self._link.use() as connection:
+            if self._meet(connection):
+                return 0
             page = await self._page_after(connection, position := min(positions))
             here = [each for each in going if self._positions.get(each.name) == position]
             idle = [each for each in here if passes_by(each, page)] if page else []

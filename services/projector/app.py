@@ -4,6 +4,7 @@ Order of stop: no new question is taken, the batch in hand is committed or rolle
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final, TypeVar
 
@@ -31,6 +32,7 @@ from services.projector.mirror import mirrored
 log = get_logger()
 
 _RETRY_MAX_S: Final = 5.0
+_STATUS_S: Final = 1.0  # between two looks at the checkpoints for the service manager
 T = TypeVar("T")
 
 
@@ -70,6 +72,7 @@ async def follow(wakeups: AsyncIterator[None], views: ViewStore, progress: Progr
     """Bring the read models to the head of the log at every wake-up, until told to stop."""
     trouble: str | None = None
     said: tuple[str, ...] = ()
+    look_at, unsaid = 0.0, False
     async for _ in wakeups:
         if lifecycle.stopping.is_set():
             return
@@ -81,9 +84,12 @@ async def follow(wakeups: AsyncIterator[None], views: ViewStore, progress: Progr
         if now != trouble:
             trouble = now
             log.warning("projections wait", reason=now) if now else log.info("projections continue")
-        if not moved:
-            continue
-        progress.moved()
+        if moved:
+            progress.moved()
+            unsaid = True
+        if not unsaid or time.monotonic() < look_at:
+            continue  # whoever waits for the next events comes first
+        look_at, unsaid = time.monotonic() + _STATUS_S, False
         if (words := _words(await _status(views))) != said:
             said = words
             lifecycle.status("; ".join(words))

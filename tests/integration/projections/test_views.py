@@ -209,6 +209,27 @@ async def test_a_kill_between_batch_and_checkpoint_changes_nothing(
     assert report.equal
 
 
+async def test_what_a_crash_of_the_server_set_back_is_folded_again_without_new_events(
+    store: PostgresEventStore, views: ViewStore, database: Database
+) -> None:
+    """Commits of views do not wait for the disk; a crash takes views and checkpoints back together."""
+    await record(store, history().stored)
+    await views.catch_up()
+    before = tables(database)
+    with psycopg.connect(database.conninfo(PROJECT), autocommit=True) as connection:
+        connection.execute("TRUNCATE views.runs, views.streams")
+        connection.execute("UPDATE views.checkpoints SET position = 0 WHERE projection IN ('runs', 'streams')")
+    with database.cluster.superuser() as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid, 20000) FROM pg_stat_activity WHERE usename = %s AND datname = %s",
+            [PROJECT, database.name],
+        )
+    with pytest.raises(Transient):
+        await views.catch_up()
+    assert await views.catch_up() > 0
+    assert tables(database) == before
+
+
 async def test_two_projectors_at_once_are_one(store: PostgresEventStore, database: Database) -> None:
     log = history()
     await record(store, log.stored)
