@@ -13,7 +13,7 @@ from agentplane.bus.subjects import event_subject
 from agentplane.errors import Refused
 from agentplane.events.cloudevents import decode
 from agentplane.events.model import Event, Phase
-from agentplane.ids import EventId
+from agentplane.intents.asking import intent
 from agentplane.runs.executors import KIND, SYSTEM_TENANT, executor_stream
 
 SUBJECTS: Final = f"agentplane.{SYSTEM_TENANT}.intent.{KIND}."
@@ -22,16 +22,7 @@ _NOT_PEOPLE: Final = ("controller:", "executor:", "system:")
 
 def wish(intent_id: uuid.UUID, *, executor: str, type_: str, actor: str, now: datetime, said: msgspec.Struct) -> Event:
     """An intent about an executor; `said` is one of the wishes in agentplane.enrolment.facts."""
-    return Event(
-        id=EventId(intent_id),
-        stream=executor_stream(executor),
-        phase=Phase.INTENT,
-        type=type_,
-        actor=actor,
-        time=now,
-        correlation_id=intent_id,
-        data=msgspec.to_builtins(said),
-    )
+    return intent(intent_id, executor_stream(executor), type_, said, actor=actor, now=now)
 
 
 def is_wish(subject: str) -> bool:

@@ -6,10 +6,8 @@ from datetime import datetime
 from typing import Any
 
 from agentplane.domains.resource import APPLY_REQUESTED, DELETE_REQUESTED, ApplyRequested, DeleteRequested
-from agentplane.events.codec import data_of
-from agentplane.events.model import Event, Phase, StreamId
-from agentplane.ids import EventId
-from agentplane.runs.model import Wire
+from agentplane.events.model import Event, StreamId
+from agentplane.intents.asking import intent
 
 
 def request_apply(
@@ -25,22 +23,9 @@ def request_apply(
 ) -> Event:
     """The intent `resource.apply-requested`. `finalizers` None: they stay as they are."""
     wish = ApplyRequested(api_version=api_version, spec=spec, labels=dict(labels or {}), finalizers=finalizers)
-    return _intent(intent_id, stream, APPLY_REQUESTED, wish, actor=actor, now=now)
+    return intent(intent_id, stream, APPLY_REQUESTED, wish, actor=actor, now=now)
 
 
 def request_delete(intent_id: uuid.UUID, *, stream: StreamId, actor: str, now: datetime, reason: str = "") -> Event:
     """The intent `resource.delete-requested`."""
-    return _intent(intent_id, stream, DELETE_REQUESTED, DeleteRequested(reason=reason), actor=actor, now=now)
-
-
-def _intent(intent_id: uuid.UUID, stream: StreamId, type_: str, wish: Wire, *, actor: str, now: datetime) -> Event:
-    return Event(
-        id=EventId(intent_id),
-        stream=stream,
-        phase=Phase.INTENT,
-        type=type_,
-        actor=actor,
-        time=now,
-        correlation_id=intent_id,
-        data=data_of(wish),
-    )
+    return intent(intent_id, stream, DELETE_REQUESTED, DeleteRequested(reason=reason), actor=actor, now=now)
