@@ -62,12 +62,8 @@ def file_name(kind: str) -> str:
     return kebab(kind) + ".json"
 
 
+# belong to us: a guest's file of such a name is refused
 RESERVED_NAMES: Final = frozenset(file_name(kind) for kind in RESERVED_KINDS)
-
-
-def is_reserved(path: str) -> bool:
-    """Whether a path in the artifact directory belongs to us, so that a guest's file of that name is refused."""
-    return path in RESERVED_NAMES
 
 
 def document_fact(document: Document) -> ArtifactFact:

@@ -80,13 +80,6 @@ def latest_version() -> int:
     return len(shipped())
 
 
-async def current_version(conninfo: str) -> int:
-    """The schema version of a database; 0 for an empty one. Raises Transient, Denied."""
-    async with await connect(conninfo) as connection:
-        with translated():
-            return len(await _applied(connection))
-
-
 async def check_schema(conninfo: str) -> None:
     """Return when the database is what this code needs. Raises Broken (`store.schema`), Transient, Denied."""
     steps = shipped()

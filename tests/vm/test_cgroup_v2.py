@@ -37,7 +37,6 @@ def test_limits_of_version_2_bite(host: Host, plan: MakePlan, nix: Nix, tmp_path
     assert lines, serial
     facts = json.loads(lines[0].removeprefix("cgroup-v2 "))
     assert facts["enforced"] == ["memory", "swap", "cpu", "pids"] or facts["enforced"] == ["memory", "cpu", "pids"]
-    assert facts["room"]
     assert facts["directory"] == "/sys/fs/cgroup/service/agentplane-run-1-1"
     assert facts["own"] == "0::/service/agentplane-supervisor"
     assert facts["cpu"] == "150000 100000"

@@ -127,17 +127,7 @@ def _create_v1(bases: dict[str, str], name: str, memory_bytes: int, cpu_percent:
     return Group(1 if directories else 0, directories, tuple(enforced))
 
 
-def make_room() -> bool:
-    """Once, when an executor starts in a delegated unit (version 2): go into a leaf, so that runs get groups beside it.
-
-    False where there is no such group, or it is not ours to divide; limits will then be told as not enforced.
-    """
-    base = _bases(_read("/proc/self/mountinfo"), _read("/proc/self/cgroup")).get("", "")
-    return bool(base) and _delegate(base.removesuffix(f"/{_LEAF}"))
-
-
 def _create_v2(base: str, name: str, memory_bytes: int, cpu_percent: int, pids: int) -> Group:
-    base = base.removesuffix(f"/{_LEAF}")  # started by one who had made room
     if not _delegate(base):
         return NO_GROUP
     directory = os.path.join(base, f"agentplane-{name}")

@@ -11,7 +11,6 @@ from agentplane.store.migrate import (
     WORKS_WITH,
     Migration,
     check_schema,
-    current_version,
     latest_version,
     migrate,
     shipped,
@@ -65,10 +64,10 @@ async def backend_of(database: Database, words: str) -> int | None:
 
 
 async def test_an_empty_database_becomes_current_and_a_second_run_does_nothing(empty: Database) -> None:
-    assert await current_version(empty.conninfo(OWNER)) == 0
+    with pytest.raises(Broken):
+        await check_schema(empty.conninfo(APPEND))
     assert len(await migrate(empty.conninfo(OWNER))) == latest_version()
     assert await migrate(empty.conninfo(OWNER)) == ()
-    assert await current_version(empty.conninfo(OWNER)) == latest_version()
     await check_schema(empty.conninfo(APPEND))
 
 
@@ -84,7 +83,7 @@ async def test_a_migration_that_fails_leaves_nothing_half_done(database: Databas
     assert caught.value.code == "store.migration"
     assert "bad" in caught.value.message
     assert tables(database) == before
-    assert await current_version(database.conninfo(OWNER)) == latest_version()
+    await check_schema(database.conninfo(OWNER))
     assert await migrate(database.conninfo(OWNER), (*shipped(), GOOD)) == (f"{NEXT:04d}_good",)
 
 
@@ -155,7 +154,7 @@ async def test_a_table_that_somebody_holds_does_not_hold_up_appends(
         with pytest.raises(Transient) as caught:
             await migrate(database.conninfo(OWNER), (*shipped(), altering))
         assert caught.value.code == "store.locked"
-        assert await current_version(database.conninfo(OWNER)) == latest_version()
+        await check_schema(database.conninfo(OWNER))
     assert await migrate(database.conninfo(OWNER), (*shipped(), altering)) == (f"{NEXT:04d}_column",)
 
 
@@ -190,10 +189,10 @@ async def test_a_store_does_not_open_over_a_database_that_is_not_migrated(empty:
 
 async def test_a_database_that_does_not_exist_and_a_wrong_password_are_told_apart(database: Database) -> None:
     with pytest.raises(Broken) as caught:
-        await current_version(database.cluster.conninfo(APPEND, "nowhere"))
+        await check_schema(database.cluster.conninfo(APPEND, "nowhere"))
     assert caught.value.code == "store.schema"
     with pytest.raises(Denied) as denied:
-        await current_version(database.conninfo(APPEND).replace(PASSWORDS[APPEND], "wrong-password"))
+        await check_schema(database.conninfo(APPEND).replace(PASSWORDS[APPEND], "wrong-password"))
     assert "wrong-password" not in str(denied.value)
 
 
@@ -202,7 +201,7 @@ async def test_bootstrap_can_be_repeated_and_changes_passwords(postgres_cluster:
     for suffix in ("-new", ""):
         changed = {role: PASSWORDS[role] + suffix for role in ROLES}
         await bootstrap(superuser, database="agentplane_template", passwords=changed)
-    assert await current_version(postgres_cluster.conninfo(OWNER, "agentplane_template")) == latest_version()
+    await check_schema(postgres_cluster.conninfo(OWNER, "agentplane_template"))
 
 
 async def test_a_weak_password_is_refused_without_being_shown(postgres_cluster: PostgresCluster) -> None:
