@@ -10,6 +10,7 @@ import nats.errors
 from agentplane.errors import NotFound, Refused, Transient
 
 UNREACHABLE: Final = "is nats-server running? `agentplane doctor` looks"
+SILENT: Final = "nats-server's log says why; was its disk full, then restart it once there is room: nothing is lost"
 DRIVER: Final = (nats.errors.Error, OSError, TimeoutError)
 
 
@@ -43,3 +44,10 @@ def checked(data: bytes, where: str) -> dict[str, Any]:
     full = "maximum" in description or "insufficient" in description
     hint = "the control plane does not keep up, or NATS's disk is full" if full else None
     raise Transient(description, code="bus.full" if full else "bus.refused", where=where, hint=hint)
+
+
+def unstored(error: Transient) -> Transient:
+    """What a publisher hears: silence is what a full disk looks like, and nats-server needs a restart after that."""
+    if error.code != "bus.timeout":
+        return error
+    return Transient("the bus did not say in time that it is stored", code=error.code, where=error.where, hint=SILENT)

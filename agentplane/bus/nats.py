@@ -16,7 +16,7 @@ import msgspec
 from nats.aio.msg import Msg
 
 from agentplane.bus.deliveries import Following, NatsMessage, is_stray_acknowledgement
-from agentplane.bus.failures import checked
+from agentplane.bus.failures import checked, unstored
 from agentplane.bus.link import Link
 from agentplane.bus.pull import Pull
 from agentplane.bus.streams import STREAMS, stream_of
@@ -137,7 +137,7 @@ class NatsBus:
             answers = await self._link.ask_many(window, _ACK_TIMEOUT_S)
         except Transient as exc:
             if exc.code != "bus.no-responder" or not self._owns_streams:
-                raise
+                raise unstored(exc) from exc
             await self.ensure_streams()  # the server was wiped
             answers = await self._link.ask_many(window, _ACK_TIMEOUT_S)
         for (subject, _, _), answer in zip(window, answers, strict=True):
@@ -160,7 +160,7 @@ class NatsBus:
         except Transient as exc:
             if exc.code in ("bus.refused", "bus.no-responder"):
                 return False
-            raise
+            raise unstored(exc) from exc
         return True
 
     async def emit(self, subject: str, data: bytes) -> None:
