@@ -266,20 +266,11 @@ def _settle(directory: Path) -> Ending:
 
 
 def _lost(launched: Launched | None) -> Ended:
-    now = utc_now()
-    return {
-        "outcome": Outcome.LOST.value,
-        "exit_code": -1,
-        "message": "its supervisor ended without leaving an outcome",
-        "started": True,  # it may have
-        "stalled": False,
-        "launched_at": launched["launched_at"] if launched else now,
-        "ended_at": now,
-        "timings_ms": {},
-        "truncated": [],
-        "received_bytes": {},
-        "result_complete": False,
-        "memory_peak_bytes": 0,
-        "cpu_ms": 0,
-        "enforced": launched["enforced"] if launched else [],
-    }
+    return contract.unwatched(
+        Outcome.LOST.value,
+        "its supervisor ended without leaving an outcome",
+        now=utc_now(),
+        started=True,  # it may have
+        launched_at=launched["launched_at"] if launched else "",
+        enforced=tuple(launched["enforced"]) if launched else (),
+    )

@@ -102,3 +102,25 @@ class Ended(TypedDict):
     memory_peak_bytes: int
     cpu_ms: int
     enforced: list[str]
+
+
+def unwatched(
+    outcome: str, message: str, *, now: str, started: bool, launched_at: str = "", enforced: tuple[str, ...] = ()
+) -> Ended:
+    """The ending of a program that no shim watched to its end: nothing was measured, and nothing came out of it."""
+    return {
+        "outcome": outcome,
+        "exit_code": -1,
+        "message": message,
+        "started": started,
+        "stalled": False,
+        "launched_at": launched_at or now,
+        "ended_at": now,
+        "timings_ms": {},
+        "truncated": [],
+        "received_bytes": {},
+        "result_complete": False,
+        "memory_peak_bytes": 0,
+        "cpu_ms": 0,
+        "enforced": list(enforced),
+    }

@@ -111,20 +111,4 @@ def _answer() -> None:
 
 
 def _failed(message: str, *, started: bool = False) -> Ended:
-    now = utc_now()
-    return {
-        "outcome": "host-failed",
-        "exit_code": -1,
-        "message": message,
-        "started": started,
-        "stalled": False,
-        "launched_at": now,
-        "ended_at": now,
-        "timings_ms": {},
-        "truncated": [],
-        "received_bytes": {},
-        "result_complete": False,
-        "memory_peak_bytes": 0,
-        "cpu_ms": 0,
-        "enforced": [],
-    }
+    return contract.unwatched("host-failed", message, now=utc_now(), started=started)
