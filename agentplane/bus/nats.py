@@ -20,6 +20,7 @@ from agentplane.bus.failures import checked, unstored
 from agentplane.bus.link import Link
 from agentplane.bus.pull import Pull
 from agentplane.bus.streams import STREAMS, stream_of
+from agentplane.bus.subjects import is_inbox
 from agentplane.bus.tls import Tls, chosen
 from agentplane.errors import AgentplaneError, NotFound, Refused, Transient
 from agentplane.ports import Message, Responder
@@ -175,9 +176,15 @@ class NatsBus:
         return bytes((await self._link.ask(subject, data, headers=None, timeout_s=timeout_s)).data)
 
     async def respond(self, subject: str, responder: Responder, *, queue: str = "") -> None:
-        """Answer requests until close; up to 64 at once, others wait. A responder that raises answers nothing."""
+        """Answer requests until close; up to 64 at once, others wait. A responder that raises answers nothing.
+
+        Who asks names the answer's subject, and the server checks it against *our* rights: only inboxes are answered.
+        """
 
         async def sink(message: Msg) -> None:
+            if message.reply and not is_inbox(message.reply, asked=message.subject):
+                log.warning("not answered: %s wants the answer at %s", message.subject, message.reply[:200])
+                return
             await self._slots.acquire()
             task = asyncio.get_running_loop().create_task(self._answer(responder, message))
             self._tasks.add(task)

@@ -5,6 +5,7 @@ Executors:  agentplane-executor.<name>.{report,heartbeat,log.<tenant>.<run>.<cha
             agentplane-executor.<name>.key                  (its next keys)
 Joining:    agentplane-join.<public nkey>.request
 Queries:    agentplane-query.<tenant>.<query>
+Attesting:  agentplane-attest.<tenant>.executor-keys        (of control, which signs the answer)
 Alias in:   eventplane.<kind>.intent                        (Eventplane's README form)
 """
 
@@ -26,6 +27,16 @@ STREAM_SUBJECTS: Final[dict[str, tuple[str, ...]]] = {
 
 TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{1,63}")
 TYPE: Final = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*")
+
+
+_INBOX: Final = re.compile(r"_INBOX(\.[^.*>\s]+){2,}")
+_SERVER_INBOX: Final = re.compile(r"\$SYS\._INBOX(\.[^.*>\s]+)+")
+
+
+def is_inbox(subject: str, *, asked: str) -> bool:
+    """Whether an answer to what was asked on `asked` may go to `subject`: only the server has inboxes below $SYS."""
+    inbox = _SERVER_INBOX if asked.startswith("$SYS.") else _INBOX
+    return inbox.fullmatch(subject) is not None
 
 
 def _token(value: str, what: str) -> str:
@@ -80,6 +91,11 @@ def join(nkey: str) -> str:
 def query(tenant: str, name: str) -> str:
     """Request-reply to the query service."""
     return f"agentplane-query.{_token(tenant, 'tenant')}.{_token(name, 'query')}"
+
+
+def attest(tenant: str, name: str) -> str:
+    """Request-reply to control: what it signs about one of the tenant's runs."""
+    return f"agentplane-attest.{_token(tenant, 'tenant')}.{_token(name, 'name')}"
 
 
 def executor_of(subject: str) -> str:

@@ -169,6 +169,32 @@ async def test_an_acknowledgement_steered_elsewhere_does_no_harm(connect: dict[s
     assert {stream: await bus.stream_identity(stream) for stream in before} == before
 
 
+async def test_an_answer_steered_elsewhere_is_not_sent(connect: dict[str, NatsBus], bus: NatsBus) -> None:  # noqa: F811
+    """Whoever asks names the subject of the answer, and control may purge streams and publish facts."""
+
+    async def keep(_: str, data: bytes) -> bytes:
+        return data
+
+    kept = "agentplane.steered.fact.Run.run.created"
+    await connect["control"].publish(kept, b"kept", message_id="kept before an answer")
+    await connect["control"].respond("agentplane-executor.*.heartbeat", keep)
+    elsewhere = [
+        f"$JS.API.STREAM.PURGE.{EVENTS}",
+        f"$JS.API.STREAM.UPDATE.{EVENTS}",
+        "agentplane.steered.fact.Run.run.finished",
+        "agentplane-executor.exec-2.wake",
+        "$SYS._INBOX.somebody.else",
+        "_INBOX.*.>",
+    ]
+    for subject in elsewhere:
+        await connect["exec-1"]._link.cast("agentplane-executor.exec-1.heartbeat", b"{}", reply=subject)
+    assert await connect["exec-1"].request("agentplane-executor.exec-1.heartbeat", b"h", timeout_s=5) == b"h"
+    await connect["control"].publish("agentplane.steered.fact.Run.run.last", b"last", message_id="last of them")
+    async with asyncio.timeout(10):
+        found = bus.follow(EVENTS, "agentplane.steered.>")
+        assert [(await anext(found)).data, (await anext(found)).data] == [b"kept", b"last"]
+
+
 async def test_a_strange_key_is_not_let_in(nats_server: NatsServer) -> None:  # noqa: F811
     stranger = nats_server.directory / "stranger.nk"
     create_seed_file(stranger)
