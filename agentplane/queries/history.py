@@ -237,7 +237,8 @@ def _sequence(place: Place) -> int:
 
 def _which(given: str) -> uuid.UUID | int | None:
     if given.isascii() and given.isdigit():
-        return int(given) if len(given) < len(str(MAX_SEQUENCE)) else None
+        # 19 digits, as the attribute `sequence` of an event has them, or fewer
+        return int(given) if len(given) <= len(str(MAX_SEQUENCE)) and int(given) <= MAX_SEQUENCE else None
     try:
         return uuid.UUID(given)
     except ValueError:
