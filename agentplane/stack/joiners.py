@@ -11,8 +11,8 @@ from pathlib import Path
 
 from agentplane.errors import Conflict
 from agentplane.stack.configs import Document, joining_executor
+from agentplane.stack.edits import rendered
 from agentplane.stack.layout import Layout
-from agentplane.stack.provision import write_json
 
 
 def names(layout: Layout) -> tuple[str, ...]:
@@ -48,12 +48,12 @@ def prepare(layout: Layout, ports: Mapping[str, int], name: str, token: str) -> 
     render(layout, ports, name, like)
 
 
-def render(layout: Layout, ports: Mapping[str, int], name: str, like: Document) -> None:
-    """Its configuration, after that of the stack's first executor."""
+def render(layout: Layout, ports: Mapping[str, int], name: str, like: Document) -> tuple[str, ...]:
+    """Write its configuration, after that of the stack's first executor; the edits in it that were kept."""
     document = joining_executor(
         like, ports, name=name, state_dir=state_dir(layout, name), token_file=token_file(layout, name)
     )
-    write_json(config_file(layout, name), document)
+    return rendered(config_file(layout, name), document)
 
 
 def joined(layout: Layout, name: str) -> None:

@@ -47,7 +47,7 @@ class Layout:
 
     @property
     def config(self) -> Path:
-        """Rendered configuration, rewritten at every `stack up`."""
+        """Rendered configuration, rewritten when the stack starts; edits in it are kept."""
         return self.root / "config"
 
     @property

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from agentplane.errors import Broken
 from agentplane.runners.kit import find_kit
-from agentplane.stack import configs, joiners, postgres, provision, supervision
+from agentplane.stack import configs, edits, joiners, postgres, provision, supervision
 from agentplane.stack.inventory import local_inventory
 from agentplane.stack.layout import Layout
 from agentplane.stack.ports import load_or_choose, load_ports, require_free
@@ -44,11 +44,13 @@ def _start(layout: Layout, ports: dict[str, int], say: Say) -> None:
     say("the guest kit and its kernel")
     kit = find_kit(layout.root)
     for name, document in configs.documents(layout, ports, kit).items():
-        provision.write_json(layout.config / f"{name}.json", document)
+        for edit in edits.rendered(layout.config / f"{name}.json", document):
+            say(edit)
     if not (inventory := layout.config / "inventory.json").exists():
         provision.write_json(inventory, local_inventory(provision.EXECUTOR, datetime.now(UTC)))
     for name in joiners.names(layout):
-        joiners.render(layout, ports, name, json.loads((layout.config / "executor.json").read_text()))
+        for edit in joiners.render(layout, ports, name, json.loads((layout.config / "executor.json").read_text())):
+            say(f"executors/{edit}")
     layout.executor.mkdir(mode=0o711, exist_ok=True)
     say("PostgreSQL, nats-server, control, projector, executor")
     postgres.initialise(layout.postgres, ports["postgres"], layout.passfiles / "postgres")
