@@ -7,7 +7,7 @@ import click
 
 from agentplane.cli import context as contexts
 from agentplane.cli import render
-from agentplane.cli.get import builtins
+from agentplane.cli.asking import builtins
 from agentplane.errors import NotFound, Tampered
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def fetch_files(  # noqa: PLR0917 - what a download is made of
     from agentplane.queries.artifacts import ArtifactClient
 
     check_total(files, max_mib << 20)
-    context = contexts.load_context(contexts.state_dir(ctx))
+    context = contexts.current(ctx)
 
     async def fetch() -> int:
         async with contexts.connected(context) as bus:
@@ -135,8 +135,8 @@ def _documents(records: "Sequence[Record]") -> dict[str, bytes]:
 
 def _sealed_run(ctx: click.Context, run: str) -> "tuple[str, tuple[Record, ...]]":
     """A run's name, and the records of the attempt that counts, their signatures verified."""
-    from agentplane.cli.evidence import opened, trusted_keys
-    from agentplane.cli.get import ask
+    from agentplane.cli.asking import ask
+    from agentplane.cli.records import opened, trusted_keys
     from agentplane.evidence.export import select_attempt
 
     trusted = trusted_keys(ctx, None)

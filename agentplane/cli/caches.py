@@ -63,7 +63,7 @@ def check(  # noqa: PLR0917 - one parameter per option
     from agentplane.caches.check import check_cache
     from agentplane.caches.keys import parse_public_key
     from agentplane.caches.pushed import read_pushed
-    from agentplane.cli.get import builtins
+    from agentplane.cli.asking import builtins
 
     roots = list(paths)
     if pushed is not None:

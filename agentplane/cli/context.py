@@ -43,6 +43,11 @@ def state_dir(ctx: click.Context) -> Path:
     return Path(base) / "agentplane"
 
 
+def current(ctx: click.Context) -> Context:
+    """How this command reaches the control plane. Raises as `load_context`."""
+    return load_context(state_dir(ctx))
+
+
 def load_context(directory: Path) -> Context:
     """Read the context file.
 

@@ -73,7 +73,7 @@ def check(ctx: click.Context, since: str | None, until: str | None, file: Path |
         with file.open("rb") as lines:
             events, poison = read_lines(lines)
     else:
-        events, poison = asyncio.run(_events(contexts.load_context(contexts.state_dir(ctx)))), []
+        events, poison = asyncio.run(_events(contexts.current(ctx))), []
     report = _check(events, poison, wanted)
     render.emit(_json(report), output, lambda: _show(report))
     return 0 if report.passed else 1

@@ -32,7 +32,7 @@ def list_letters(ctx: click.Context, all_: bool, controller: str | None, output:
     """List dead letters that are not resolved, oldest first."""
     import msgspec
 
-    context = contexts.load_context(contexts.state_dir(ctx))
+    context = contexts.current(ctx)
     found = _of(asyncio.run(_letters(context)), controller, everything=all_)
     rows = [
         (each.name, each.state.value, each.attempts, f"{each.kind}/{each.resource}", each.event_type, each.code)
@@ -51,7 +51,7 @@ def show(ctx: click.Context, name: str, output: str) -> int:
     """Show one dead letter: what was to be handled, who failed at it, and why."""
     import msgspec
 
-    context = contexts.load_context(contexts.state_dir(ctx))
+    context = contexts.current(ctx)
     letter = _named(asyncio.run(_letters(context)), name)
     plain = msgspec.to_builtins(letter)
 
@@ -80,7 +80,7 @@ def retry(ctx: click.Context, names: tuple[str, ...], controller: str | None, re
 
     if bool(names) == bool(controller):
         raise click.UsageError("name dead letters, or a --controller")
-    context = contexts.load_context(contexts.state_dir(ctx))
+    context = contexts.current(ctx)
     letters = asyncio.run(_retried(context, names, controller, reason))
 
     def people() -> None:

@@ -47,7 +47,7 @@ def _machine(ctx: click.Context, role: str) -> "list[Check]":
 
 
 def _fleet(ctx: click.Context) -> "list[Check]":
-    from agentplane.cli.get import ask
+    from agentplane.cli.asking import ask
     from agentplane.doctor.fleet import fleet
 
     return fleet([line.executor for line in ask(ctx, lambda client: client.executors())])

@@ -100,7 +100,7 @@ def _evaluated(ctx: click.Context, given: dict[str, Any], sections: tuple[str, .
     from agentplane.eval.observing import Observed
     from agentplane.eval.report import evaluate as evaluated
 
-    context = contexts.load_context(contexts.state_dir(ctx))
+    context = contexts.current(ctx)
     selection = {name: given[name] for name in ("since", "until", "actor") if given[name] is not None}
     observed = Observed()
     asyncio.run(_observe(context, selection, observed))

@@ -5,13 +5,13 @@ from typing import Any
 import click
 
 from agentplane.cli import events_print, render
+from agentplane.cli.asking import ask, builtins
 from agentplane.cli.events_append import append
 from agentplane.cli.events_catalogue import schema, types
 from agentplane.cli.events_import import import_events
 from agentplane.cli.events_options import filter_options, filters, window_options
 from agentplane.cli.events_tail import export, tail
 from agentplane.cli.events_why import replay, why
-from agentplane.cli.get import ask, builtins
 
 
 @click.group()

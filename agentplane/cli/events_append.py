@@ -45,7 +45,7 @@ def append(ctx: click.Context, /, type_: str, output: str, dry_run: bool, **give
     """
     line = _line(type_, _data(given["data"], given["file"]), given)
     known = _checked(line)
-    context = contexts.load_context(contexts.state_dir(ctx))
+    context = contexts.current(ctx)
     told = asyncio.run(_recorded(context, line, dry_run=dry_run))
     told = {**told, "catalogued": known}
 

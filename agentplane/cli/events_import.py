@@ -84,7 +84,7 @@ def import_events(ctx: click.Context, /, output: str, **given: Any) -> int:  # n
     """
     if given["follow"] and (given["dry_run"] or str(given["file"]) == "-"):
         raise click.UsageError("--follow needs a file, and stores what it finds")
-    context = contexts.load_context(contexts.state_dir(ctx))
+    context = contexts.current(ctx)
     totals = asyncio.run(_Import(context, given).run())
     document = {**msgspec.to_builtins(totals), "status": totals.status}
     render.emit(document, output, lambda: _tell(totals))

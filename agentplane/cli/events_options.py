@@ -51,7 +51,7 @@ def filters(ctx: click.Context, given: dict[str, Any]) -> dict[str, Any]:
 
     tenant, phase = given.pop("tenant"), given.pop("phase")
     if tenant is not None:
-        own = contexts.load_context(contexts.state_dir(ctx)).tenant
+        own = contexts.current(ctx).tenant
         if tenant != own:
             raise Denied(f"you belong to tenant {own!r}, and see its events only", code="events.tenant")
     wish = {name: given.pop(name) for name in ("type", "actor", "kind", "name", "correlation")}

@@ -43,7 +43,7 @@ def tail(ctx: click.Context, /, lines: int, follow: bool, cursor: Path | None, o
     from agentplane.queries.protocol import EventsList
 
     wish = EventsList(**filters(ctx, given), limit=_PAGE)
-    asyncio.run(_tail(contexts.load_context(contexts.state_dir(ctx)), wish, lines, follow, cursor, output))
+    asyncio.run(_tail(contexts.current(ctx), wish, lines, follow, cursor, output))
     return 0
 
 
@@ -152,7 +152,7 @@ def export(ctx: click.Context, /, form: str, out: BinaryIO, **given: Any) -> int
     from agentplane.queries.protocol import EventsList
 
     wish = EventsList(**filters(ctx, given), limit=1000)
-    context = contexts.load_context(contexts.state_dir(ctx))
+    context = contexts.current(ctx)
 
     async def exported() -> int:
         count = 0

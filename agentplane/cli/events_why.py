@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from agentplane.cli import events_print, render
-from agentplane.cli.get import ask, builtins
+from agentplane.cli.asking import ask, builtins
 from agentplane.cli.places import place
 from agentplane.errors import NotFound, Refused
 

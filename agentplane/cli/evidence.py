@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from agentplane.cli import context as contexts
 from agentplane.cli import render
-from agentplane.cli.get import ask, builtins
+from agentplane.cli.asking import ask, builtins
+from agentplane.cli.records import opened, trusted_keys
 from agentplane.errors import AgentplaneError, Refused
 
 if TYPE_CHECKING:
@@ -116,21 +116,6 @@ def _fetched(ctx: click.Context, run: str, records: "Sequence[Record]", director
     return directory
 
 
-def trusted_keys(ctx: click.Context, keys: Path | None) -> "TrustedKeys":
-    """The public keys in a directory, else those of this agentplane. Raises Refused, code `evidence.key.missing`."""
-    from agentplane.evidence.edge import load_trusted_keys
-
-    if keys is not None:
-        return load_trusted_keys(keys)
-    try:
-        return load_trusted_keys(Path(contexts.load_context(contexts.state_dir(ctx)).trusted_keys_dir))
-    except Refused as error:
-        if error.code != "context.missing":
-            raise
-        hint = "--keys DIR with control.pub and executors/<name>.pub, from somebody you trust and not from the export"
-        raise Refused("no keys to trust", code="evidence.key.missing", hint=hint) from error
-
-
 async def _evidence(client: "QueryClient", run: str) -> "tuple[RunView, tuple[EvidenceRow, ...]]":
     view = await client.run(run)
     return view, tuple(await client.evidence(view.name))
@@ -158,14 +143,6 @@ def _subject(event: "Event", *, created: bool) -> "Subject":
         return Subject(bundle=payload(event, RunRequested).bundle)
     fact = payload(event, RunCreated)
     return Subject(bundle=fact.bundle, pinned=pinned_of(fact))
-
-
-def opened(row: "EvidenceRow", trusted: "TrustedKeys") -> "Record":
-    """The record in a row, its signature verified. Raises Tampered."""
-    from agentplane.evidence.dsse import envelope_bytes
-    from agentplane.evidence.record import open_record
-
-    return open_record(envelope_bytes(row.envelope), trusted)
 
 
 def _signature(row: "EvidenceRow", trusted: "TrustedKeys") -> str:

@@ -7,7 +7,7 @@ import click
 
 from agentplane.cli import context as contexts
 from agentplane.cli import render
-from agentplane.cli.get import ask, builtins
+from agentplane.cli.asking import ask, builtins
 from agentplane.errors import NotFound
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def trust(ctx: click.Context, name: str) -> list[str]:
     keys = view(ctx, name).enrolment.keys
     if not keys:
         raise NotFound(f"{name} has no key that it joined with", code="executor.no-key", hint="its key is configured")
-    context = contexts.load_context(contexts.state_dir(ctx))
+    context = contexts.current(ctx)
     directory = Path(context.trusted_keys_dir) / "executors"
     directory.mkdir(parents=True, exist_ok=True)
     files = []

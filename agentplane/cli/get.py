@@ -1,13 +1,12 @@
 """`agentplane get|describe|explain`: read models, asked of the query service."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from agentplane.cli import context as contexts
 from agentplane.cli import render
+from agentplane.cli.asking import ask, builtins
 from agentplane.cli.places import at_option, place
 from agentplane.cli.views import describe_view, find_view, show_view, stale_option, where_option
 
@@ -15,29 +14,6 @@ if TYPE_CHECKING:
     from agentplane.domains.views import View
     from agentplane.history.places import Place
     from agentplane.projections.run_view import RunView
-    from agentplane.queries.client import QueryClient
-
-Answer = TypeVar("Answer")
-
-
-def ask(ctx: click.Context, question: "Callable[[QueryClient], Awaitable[Answer]]") -> Answer:
-    """Connect, ask one question, disconnect."""
-    from agentplane.queries.client import QueryClient
-
-    context = contexts.load_context(contexts.state_dir(ctx))
-
-    async def asked() -> Answer:
-        async with contexts.connected(context) as bus:
-            return await question(QueryClient(bus, context.tenant))
-
-    return asyncio.run(asked())
-
-
-def builtins(value: object) -> Any:  # noqa: ANN401 - JSON
-    """A struct as JSON data."""
-    import msgspec
-
-    return msgspec.to_builtins(value)
 
 
 @click.command()
@@ -128,39 +104,6 @@ def describe(  # noqa: PLR0917 - one parameter per option
 
     listing.describe(ctx, kind, name, namespace, then, output)
     return 0
-
-
-def describe_run(view: "RunView") -> None:
-    """A run's state, timeline and artifacts."""
-    from agentplane.projections.run_view import entries
-
-    facts = {
-        "state": view.state.value,
-        "message": view.message,
-        "bundle": view.bundle,
-        "bundle digest": view.pins and view.pins.bundle_digest,
-        "lane": view.lane,
-        "author": view.author,
-        "executor": view.executor and f"{view.executor} (epoch {view.epoch}, {view.backend}, {view.accelerator})",
-        "outcome": view.outcome and f"{view.outcome.value}, exit code {view.exit_code}",
-        "guest": view.guest and view.guest.spec.path,
-        "artifacts in": view.out_dir,
-        "replay of": view.replay_of,
-        "evidence": ", ".join(f"{kind} {count}" for kind, count in view.evidence.items()),
-    }
-    render.table([view.name, ""], [(name, value) for name, value in facts.items() if value], empty="")
-    click.echo()
-    timeline = entries(view.timeline)
-    start = timeline[0].recorded_at
-    rows = [
-        (entry.sequence, f"{(entry.recorded_at - start).total_seconds():.3f} s", entry.type, entry.summary)
-        for entry in timeline
-    ]
-    render.table(["seq", "after", "event", "what"], rows, empty="no events")
-    if view.artifacts:
-        click.echo()
-        files = [(each.path, each.size_bytes, each.sha256[:16]) for each in view.artifacts]
-        render.table(["artifact", "bytes", "sha256"], files, empty="")
 
 
 @click.command()

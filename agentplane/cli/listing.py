@@ -69,7 +69,7 @@ def _kind(word: str) -> "Kind":
 
 
 def _asked(ctx: click.Context, kind: "Kind", question: Callable[[Shelf], Awaitable[Answer]]) -> Answer:
-    context = contexts.load_context(contexts.state_dir(ctx))
+    context = contexts.current(ctx)
 
     async def asked() -> Answer:
         async with contexts.connected(context) as bus:
@@ -110,8 +110,8 @@ def _flat(path: str, value: Any) -> Iterator[tuple[str, str]]:  # noqa: ANN401 -
 
 
 def _describe(kind: "Kind", document: dict[str, Any]) -> None:
-    from agentplane.cli.get import describe_run
     from agentplane.cli.resources import describe_document
+    from agentplane.cli.run_shown import describe_run
 
     if kind.name == "Run":
         import msgspec

@@ -16,7 +16,7 @@ from agentplane.cli import context as contexts
 def logs(ctx: click.Context, name: str, follow: bool, events: bool) -> int:
     """Print what RUN says, as far as the bus still has it; all of it is in the run's directory on its executor."""
     channel = "events" if events else "console"
-    asyncio.run(_print(contexts.load_context(contexts.state_dir(ctx)), name, follow=follow, channel=channel))
+    asyncio.run(_print(contexts.current(ctx), name, follow=follow, channel=channel))
     return 0
 
 

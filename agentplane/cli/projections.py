@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from agentplane.cli import render
-from agentplane.cli.get import ask, builtins
+from agentplane.cli.asking import ask, builtins
 from agentplane.cli.places import at_option, place
 from agentplane.errors import NotFound
 

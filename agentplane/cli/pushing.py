@@ -42,7 +42,7 @@ def push(path: Path, url: str, key_file: Path, inputs: tuple[str, ...], output: 
     """  # noqa: D301 - \b is click's
     from agentplane.caches.push import load_public_part
     from agentplane.caches.reader import check_url
-    from agentplane.cli.get import builtins
+    from agentplane.cli.asking import builtins
 
     check_url(url)
     load_public_part(key_file)  # before anything is built

@@ -44,7 +44,7 @@ def run(  # noqa: PLR0917 - one parameter per option
     output: str,
 ) -> int:
     """Run the bundle at BUNDLE (its directory or its document)."""
-    context = contexts.load_context(contexts.state_dir(ctx))
+    context = contexts.current(ctx)
     intent = _intent(context.tenant, *_wish(bundle, inputs, executor, seed, pushed))
     if dry_run:
         import msgspec
@@ -109,7 +109,7 @@ def replay(ctx: click.Context, run_name: str, no_wait: bool, output: str) -> int
 
     Exit status 0: they match. 1: they differ, and a DivergenceArtifact says how.
     """
-    context = contexts.load_context(contexts.state_dir(ctx))
+    context = contexts.current(ctx)
     intent = asyncio.run(_replay_intent(context, run_name))
     return _submit(context, intent, wait=not no_wait, output=output)
 
@@ -132,7 +132,7 @@ async def _replay_intent(context: contexts.Context, run_name: str) -> "Event":
 @click.pass_context
 def cancel(ctx: click.Context, run_name: str, reason: str) -> int:
     """Stop RUN; what it has shown so far stays."""
-    context = contexts.load_context(contexts.state_dir(ctx))
+    context = contexts.current(ctx)
     asyncio.run(_cancel(context, run_name, reason))
     return 0
 

@@ -160,7 +160,7 @@ def _summed(grouping: "Grouping", name: str, counts: dict[str, int]) -> Row:
 
 
 async def _asked(ctx: click.Context, question: Callable[[_Asker], Any]) -> Any:  # noqa: ANN401 - rows
-    context = contexts.load_context(contexts.state_dir(ctx))
+    context = contexts.current(ctx)
     stale_after = span(ctx.params.get("stale_after") or "15m")
     async with contexts.connected(context) as bus:
         return await question(_Asker(bus, context.tenant, stale_after))

@@ -35,7 +35,7 @@ def submit(ctx: click.Context, intent: "Event") -> "StoredEvent":
     Raises:
         Refused: control did not take it; with control's code. Transient: code `control.silent`. Denied: no operator.
     """
-    return asyncio.run(_submit(contexts.load_context(contexts.state_dir(ctx)), intent))
+    return asyncio.run(_submit(contexts.current(ctx), intent))
 
 
 async def _submit(context: contexts.Context, intent: "Event") -> "StoredEvent":

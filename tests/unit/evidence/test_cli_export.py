@@ -8,7 +8,8 @@ import pytest
 from msgspec.structs import replace
 
 from agentplane.bus.memory import MemoryBus
-from agentplane.cli.evidence import _all_of, _signature, artifacts_here, opened
+from agentplane.cli.evidence import _all_of, _signature, artifacts_here
+from agentplane.cli.records import opened
 from agentplane.domains.resource import Resource
 from agentplane.errors import Refused
 from agentplane.events.codec import data_of
