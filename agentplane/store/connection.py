@@ -17,7 +17,7 @@ DEFAULTS: Final[dict[str, Any]] = {
     "keepalives_interval": 5,
     "keepalives_count": 3,
     "tcp_user_timeout": 15_000,
-    "options": "-c timezone=UTC",
+    "options": "-c timezone=UTC -c jit=off",  # no statement here runs long enough to be worth compiling
     "application_name": "agentplane",
 }
 Row = tuple[Any, ...]

@@ -35,3 +35,15 @@ def table(lines: list[Line]) -> str:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     rows.insert(1, tuple("-" * width for width in widths))
     return "\n".join("| " + " | ".join(map(str.ljust, row, widths)) + " |" for row in rows)
+
+
+def at_least(name: str, ours: float, peer: float, whose: str, goal: float | None, *, what: str = "events") -> Line:
+    """Two rates per second, of which ours has to be a multiple of the peer's; None: only to know."""
+    return Line(
+        name=name,
+        ours=f"{ours:,.0f} {what}/s",
+        peer=f"{peer:,.0f}/s {whose}",
+        ratio=f"{ours / peer:.1f}x" if ours >= 2 * peer else f"{ours / peer:.2f}x",
+        goal="-" if goal is None else f">= {goal:g}x",
+        met=None if goal is None else ours >= goal * peer,
+    )
