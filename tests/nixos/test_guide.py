@@ -1,4 +1,7 @@
-"""docs/deploy.md, followed word by word as far as a machine without nixpkgs can: keys, files, evaluation, commands."""
+"""docs/deploy.md, followed word by word as far as a machine without nixpkgs can: keys, files, evaluation.
+
+That its commands are ours is looked at in tests/unit/test_docs.py, as of every document.
+"""
 
 import json
 import os
@@ -7,14 +10,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-import click
 import pytest
 
 from agentplane.cli.main import main
 from agentplane.documents.edge import read_document
 from agentplane.fleet.inventory import inventory_of
 from tests.nixos.conftest import ROOT, Evaluate
-from tests.nixos.guide import blocks, commands, write_files
+from tests.nixos.guide import blocks, keys_command, write_files
 from tests.nixos.test_flake import NIX_CONFIG, copy
 
 __all__ = ("copy",)
@@ -33,8 +35,7 @@ def followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     directory = tmp_path / "deployment"
     directory.mkdir()
     monkeypatch.chdir(directory)
-    (keys,) = [words for words in commands() if words[0] == "keys"]
-    assert main(keys) == 0
+    assert main(keys_command()) == 0
     for name in ("trust", "users.json"):
         shutil.move(f"keys/{name}", name)
     write_files(directory)
@@ -106,14 +107,3 @@ def test_its_shell_is_shell() -> None:
     for block in blocks():
         if block.language == "sh":
             subprocess.run(["bash", "-n"], input=block.text, text=True, check=True)
-
-
-@pytest.mark.parametrize("words", list(commands()), ids=" ".join)
-def test_its_commands_are_ours(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Parsed by the command line itself, down to the last option, and not carried out."""
-    # the hosts' files are not here
-    monkeypatch.setattr(click.Path, "convert", lambda path, value, *_: path.coerce_path_result(value))
-    reached: list[str] = []
-    monkeypatch.setattr(click.Command, "invoke", lambda _, context: reached.append(context.command_path))
-    assert main(words) == 0
-    assert len(reached) > 1
