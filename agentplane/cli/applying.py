@@ -2,8 +2,9 @@
 
 import asyncio
 import difflib
+import itertools
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
     from agentplane.bus.nats import NatsBus
 
 ANSWER_WITHIN_S: Final = 30.0
-_LOOK_AGAIN_S: Final = 0.25
+_LOOK_AGAIN_S: Final = (0.02, 0.04, 0.08, 0.16, 0.25)  # the last one from then on
+_AT_ONCE: Final = 16
 _FAILED: Final = frozenset({ProgressState.DENIED, ProgressState.DEAD_LETTER})
 
 
@@ -41,7 +43,7 @@ class StepLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What became, or would become, of one document. `result`: created, configured or unchanged."""
+    """What became, or would become, of one document. `result`: created, configured, unchanged or refused."""
 
     kind: str
     namespace: str
@@ -98,6 +100,26 @@ class Applying:
             events=events,
             failures=failures,
         )
+
+    async def carry_out_all(self, wishes: Sequence[Wish], *, wait_s: float | None) -> list[Outcome]:
+        """Hand them in, some at once. What control refuses is an outcome, too; where it is silent, that is raised."""
+        turns = asyncio.Semaphore(_AT_ONCE)
+
+        async def one(wish: Wish) -> Outcome:
+            async with turns:
+                try:
+                    return await self.carry_out(wish, wait_s=wait_s)
+                except Refused as error:
+                    if len(wishes) == 1:
+                        raise
+                    return _refused(wish, error)
+
+        tasks = [asyncio.ensure_future(one(wish)) for wish in wishes]
+        try:
+            return await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
 
     async def carry_out(self, wish: Wish, *, wait_s: float | None) -> Outcome:
         """Hand it in unless nothing would change. Raises Refused, Transient."""
@@ -178,22 +200,24 @@ class Applying:
 
     async def _until(self, stream: StreamId, reached: Callable[[Resource], bool], within_s: float) -> Resource:
         client = ResourceClient(self._bus, stream.tenant)
+        pauses = itertools.chain(_LOOK_AGAIN_S, itertools.repeat(_LOOK_AGAIN_S[-1]))
         try:
             async with asyncio.timeout(within_s):
-                while True:
+                for pause_s in pauses:
                     try:
                         found = await client.one(stream.kind, stream.name, namespace=stream.namespace, deleted=True)
                         if reached(found):
                             return found
                     except NotFound:
                         pass
-                    await asyncio.sleep(_LOOK_AGAIN_S)
+                    await asyncio.sleep(pause_s)
         except TimeoutError:
-            raise Transient(
-                f"{stream.kind} {stream.name} has not come so far within {within_s:.0f} s",
-                code="resource.waiting",
-                hint=f"agentplane describe {stream.kind} {stream.name}",
-            ) from None
+            pass
+        raise Transient(
+            f"{stream.kind} {stream.name} has not come so far within {within_s:.0f} s",
+            code="resource.waiting",
+            hint=f"agentplane describe {stream.kind} {stream.name}",
+        )
 
 
 async def _first(*attempts: Callable[[], Awaitable[None]]) -> None:
@@ -225,6 +249,18 @@ def _outcome(before: Resource, after: Resource, *, changed: bool) -> Outcome:
     result = "unchanged" if not changed else "configured" if before.exists else "created"
     return Outcome(
         kind=after.kind, namespace=after.namespace, name=after.name, result=result, generation=after.generation
+    )
+
+
+def _refused(wish: Wish, error: Refused) -> Outcome:
+    stream = wish.stream
+    return Outcome(
+        kind=stream.kind,
+        namespace=stream.namespace,
+        name=stream.name,
+        result="refused",
+        generation=0,
+        failures=(f"{error} [{error.code}]",),
     )
 
 

@@ -97,14 +97,14 @@ def _table(kind: "Kind", found: list[Found], asked: Asked) -> None:
     render.table(headers, rows, empty=f"no {kind.plural} yet")
 
 
-def _flat(path: str, value: Any) -> Iterator[tuple[str, str]]:  # noqa: ANN401 - JSON
-    """A document as lines: dotted path and value, without what says nothing."""
+def flat(path: str, value: Any) -> Iterator[tuple[str, str]]:  # noqa: ANN401 - JSON
+    """A document as lines for people: dotted path and value, without what says nothing."""
     if isinstance(value, dict):
         for name, inner in value.items():
-            yield from _flat(f"{path}.{name}" if path else name, inner)
+            yield from flat(f"{path}.{name}" if path else name, inner)
     elif isinstance(value, list | tuple) and any(isinstance(each, dict) for each in value):
         for number, inner in enumerate(value):
-            yield from _flat(f"{path}[{number}]", inner)
+            yield from flat(f"{path}[{number}]", inner)
     elif value not in (None, "", [], ()):
         yield path, cell({"value": value}, "value")
 
@@ -120,6 +120,6 @@ def _describe(kind: "Kind", document: dict[str, Any]) -> None:
 
         describe_run(msgspec.convert(document, RunView))
     elif kind.made_by:
-        render.table([f"{kind.name} {document['name']}", ""], list(_flat("", document)), empty="")
+        render.table([f"{kind.name} {document['name']}", ""], list(flat("", document)), empty="")
     else:
         describe_document(document)

@@ -5,17 +5,14 @@ from typing import Any
 import click
 
 from agentplane.cli import render
+from agentplane.cli.listing import flat
 
 
 def describe_document(shown: dict[str, Any]) -> None:
     """Metadata, spec, status and controllers of a resource's document."""
     controllers = shown["status"].pop("controllers")
-    rows = [
-        (f"{part}.{name}" if part else name, value)
-        for part, fields in (("", shown["metadata"]), ("spec", shown["spec"]), ("status", shown["status"]))
-        for name, value in fields.items()
-        if value not in (None, {}, [], ())
-    ]
+    parts = (("", shown["metadata"]), ("spec", shown["spec"]), ("status", shown["status"]))
+    rows = [row for part, fields in parts for row in flat(part, fields)]
     render.table([f"{shown['kind']} {shown['metadata']['name']}", ""], rows, empty="")
     click.echo()
     lines = [

@@ -7,7 +7,7 @@ CODES: Final[dict[str, str]] = {
     "document.directory": "a directory was given for a file",
     "document.not-regular": "a FIFO, socket or device was given for a file",
     "document.unreadable": "the file may not be read by this user, or its links never end",
-    "document.too-large": "more than the cap (1 MiB); nothing beyond it was read",
+    "document.too-large": "more than the cap (1 MiB; of several documents together 16 MiB); nothing beyond it was read",
     "document.empty": "nothing but white space",
     "document.encoding": "a byte is not UTF-8",
     "document.syntax": "not JSON, or not YAML",
@@ -19,5 +19,5 @@ CODES: Final[dict[str, str]] = {
     "document.key": "a YAML key is not a string",
     "document.yaml-alias": "a YAML anchor, alias or merge key",
     "document.yaml-tag": "a YAML tag",
-    "document.yaml-documents": "more than one YAML document in one file",
+    "document.yaml-documents": "more than one YAML document where one is expected",
 }

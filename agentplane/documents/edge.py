@@ -3,12 +3,14 @@
 import errno
 import os
 import stat
+import sys
 from pathlib import Path
 
 from agentplane.documents import limits
 from agentplane.documents.limits import refused
 from agentplane.documents.model import Document
 from agentplane.documents.parse import parse_document
+from agentplane.documents.several import STREAM_BYTES, parse_documents
 
 _REASONS = {
     errno.ENOENT: ("missing", "no such file", "Check the path."),
@@ -27,6 +29,17 @@ def read_document(path: Path, limit_bytes: int = limits.SIZE_BYTES) -> Document:
         Refused: `document.missing`, `.directory`, `.not-regular`, `.unreadable`, `.too-large`, or any of the parsers'.
     """
     return parse_document(read_bytes(path, limit_bytes), str(path), limit_bytes)
+
+
+def read_documents(path: Path) -> list[Document]:
+    """Read every document of a file; `-` is the standard input.
+
+    Raises:
+        Refused: as `read_document`.
+    """
+    if str(path) == "-":
+        return parse_documents(sys.stdin.buffer.read(STREAM_BYTES + 1), "the standard input")
+    return parse_documents(read_bytes(path, STREAM_BYTES), str(path))
 
 
 def read_bytes(path: Path, limit_bytes: int) -> bytes:

@@ -48,9 +48,9 @@ def parse_yaml(data: bytes, origin: str, limit_bytes: int = limits.SIZE_BYTES) -
         Refused: as `parse_json`, and `document.yaml-alias`, `.yaml-tag`, `.yaml-documents`, `.key`.
     """
     text = limits.decode(data, origin, limit_bytes)
-    value, _positions = build(text, origin)
+    value, positions = build(text, origin)
     if not isinstance(value, dict):
-        raise limits.not_an_object(value, origin, Position(1, 1))
+        raise limits.not_an_object(value, origin, positions.get("", Position(1, 1)))
     return Document(value=value, origin=origin, syntax="yaml", text=text)
 
 

@@ -1,5 +1,6 @@
 """Documents and intents held to their kind's model. Pure. No message repeats a value out of a document."""
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
@@ -9,12 +10,14 @@ from agentplane.canonical import canonical_bytes
 from agentplane.domains.model import Kind
 from agentplane.domains.registry import Registry
 from agentplane.domains.resource import ApplyRequested
-from agentplane.errors import Refused
+from agentplane.errors import NotFound, Refused
 from agentplane.events.model import StreamId
 from agentplane.events.secrets import find_secrets
 from agentplane.ids import DNS_LABEL
 
 DEFAULT_NAMESPACE: Final = "default"
+# where the value at a path in a document stands, in words: `org.yaml:7:3`
+Locate = Callable[..., str]
 _TOP: Final = frozenset({"apiVersion", "kind", "metadata", "spec", "status"})
 # the server's own fields may come back in a document that somebody got and edited; they are not looked at
 _METADATA: Final = frozenset(
@@ -31,31 +34,38 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     request: ApplyRequested
 
 
-def read_wish(registry: Registry, value: dict[str, Any], *, tenant: str, kind: str | None, origin: str) -> Wish:
+def read_wish(
+    registry: Registry, value: dict[str, Any], *, tenant: str, kind: str | None, origin: str | Locate
+) -> Wish:
     """A document as a wish. With `kind`, a document may also be the spec alone, named by its field `name`.
+
+    `origin` is the document's name, or tells the place of what stands at a path in it.
 
     Raises:
         NotFound: code `kind.unknown`.
         Refused: `resource.kind`, `resource.metadata`, `resource.invalid`, `resource.secret`.
     """
+    at = _locate(origin)
     if kind is not None and not _TOP & value.keys() - {"spec"}:
         value = {
             "kind": kind,
             "metadata": {"name": value.get("name")},
             "spec": spec_alone(registry.documented(kind), value),
         }
-    known = _kind(registry, value, kind, origin)
+    known = _kind(registry, value, kind, at)
     api_version = value.get("apiVersion", known.api_version)
     if api_version != known.api_version:
         raise Refused(
-            f"{known.name} has the apiVersion {known.api_version}, not another", code="resource.kind", where=origin
+            f"{known.name} has the apiVersion {known.api_version}, not another",
+            code="resource.kind",
+            where=at("apiVersion"),
         )
     if extra := sorted(value.keys() - _TOP):
-        raise Refused(f"unknown fields: {', '.join(extra)[:200]}", code="resource.invalid", where=origin)
-    metadata = _metadata(value.get("metadata"), origin)
+        raise Refused(f"unknown fields: {', '.join(extra)[:200]}", code="resource.invalid", where=at(extra[0]))
+    metadata = _metadata(value.get("metadata"), at)
     request = ApplyRequested(
         api_version=known.api_version,
-        spec=check_spec(known, value.get("spec"), origin),
+        spec=check_spec(known, value.get("spec"), at),
         labels=metadata.labels,
         finalizers=metadata.finalizers,
     )
@@ -64,7 +74,7 @@ def read_wish(registry: Registry, value: dict[str, Any], *, tenant: str, kind: s
         raise Refused(
             f"something that looks like a secret stands in {places}",
             code="resource.secret",
-            where=origin,
+            where=at(*found[0].path.split(".")),
             hint="keep the value in a secret store and write a handle: secret://NAME",
         )
     return Wish(stream=StreamId(tenant, known.name, metadata.namespace, metadata.name), request=request)
@@ -76,16 +86,18 @@ def spec_alone(kind: Kind, value: dict[str, Any]) -> dict[str, Any]:
     return value if "name" in fields else {key: item for key, item in value.items() if key != "name"}
 
 
-def check_spec(kind: Kind, value: Any, origin: str) -> dict[str, Any]:  # noqa: ANN401 - a document
+def check_spec(kind: Kind, value: Any, origin: str | Locate) -> dict[str, Any]:  # noqa: ANN401 - a document
     """A spec as its author wrote it, once it fits. Raises Refused, `resource.invalid`, naming every wrong field."""
+    at = _locate(origin)
     if not isinstance(value, dict):
-        raise Refused("spec must be an object", code="resource.invalid", where=origin)
+        raise Refused("spec must be an object", code="resource.invalid", where=at("spec"))
     try:
         model = kind.spec.model_validate(value)
         written = model.model_dump(mode="json", by_alias=True, exclude_unset=True)
     except ValidationError as exc:
+        where = at("spec", *exc.errors(include_input=False)[0]["loc"])
         raise Refused(
-            _problems(exc), code="resource.invalid", where=origin, hint=f"agentplane schema {kind.name}"
+            _problems(exc, at), code="resource.invalid", where=where, hint=f"agentplane schema {kind.name}"
         ) from None
     return written
 
@@ -103,20 +115,28 @@ def model_of(kind: Kind, spec: dict[str, Any]) -> BaseModel:
     try:
         return kind.spec.model_validate(spec)
     except ValidationError as exc:
-        raise Refused(_problems(exc), code="resource.invalid", where=kind.name) from None
+        raise Refused(_problems(exc, _locate(kind.name)), code="resource.invalid", where=kind.name) from None
 
 
 def _whole(kind: Kind, spec: dict[str, Any]) -> dict[str, Any]:
     return kind.spec.model_validate(spec).model_dump(mode="json", by_alias=True)
 
 
-def _kind(registry: Registry, value: dict[str, Any], kind: str | None, origin: str) -> Kind:
+def _locate(origin: str | Locate) -> Locate:
+    return origin if callable(origin) else lambda *_: origin
+
+
+def _kind(registry: Registry, value: dict[str, Any], kind: str | None, at: Locate) -> Kind:
     said = value.get("kind", kind)
     if not isinstance(said, str):
-        raise Refused("a document names its kind", code="resource.kind", where=origin, hint="agentplane kinds")
-    known = registry.documented(said)
+        raise Refused("a document names its kind", code="resource.kind", where=at(), hint="agentplane kinds")
+    try:
+        known = registry.documented(said)
+    except NotFound as exc:
+        raise NotFound(exc.message, code=exc.code, where=at("kind"), hint=exc.hint) from None
     if kind is not None and registry.kind(kind) is not known:
-        raise Refused(f"the document is a {said[:63]}, not a {kind[:63]}", code="resource.kind", where=origin)
+        message = f"the document's kind is {said[:63]}, asked for was {kind[:63]}"
+        raise Refused(message, code="resource.kind", where=at("kind"))
     return known
 
 
@@ -127,32 +147,46 @@ class _Metadata(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
     finalizers: tuple[str, ...] | None = None
 
 
-def _metadata(value: Any, origin: str) -> _Metadata:  # noqa: ANN401 - a document
+def _metadata(value: Any, at: Locate) -> _Metadata:  # noqa: ANN401 - a document
+    if not isinstance(value, dict) or value.get("name") is None:
+        hint = "metadata: {name: …}"
+        raise Refused("metadata.name is missing", code="resource.metadata", where=at("metadata"), hint=hint)
     try:
         metadata = msgspec.convert(value, _Metadata, strict=True)
     except msgspec.ValidationError as exc:
-        raise Refused(
-            f"metadata: {exc}", code="resource.metadata", where=origin, hint="metadata.name is needed"
-        ) from None
+        hint = "names and the values of labels are strings: quote what looks like a number"
+        raise Refused(f"metadata: {exc}", code="resource.metadata", where=at("metadata"), hint=hint) from None
     if extra := sorted(map(str, value.keys() - _METADATA)):
-        raise Refused(f"metadata: unknown fields: {', '.join(extra)[:200]}", code="resource.metadata", where=origin)
-    check_names(StreamId("", "", metadata.namespace, metadata.name), origin)
+        message = f"metadata: unknown fields: {', '.join(extra)[:200]}"
+        raise Refused(message, code="resource.metadata", where=at("metadata", extra[0]))
+    check_names(StreamId("", "", metadata.namespace, metadata.name), at)
     return metadata
 
 
-def check_names(stream: StreamId, origin: str) -> None:
+def check_names(stream: StreamId, origin: str | Locate) -> None:
     """Namespace and name are DNS labels. Raises Refused, code `resource.metadata`."""
     for what, text in (("name", stream.name), ("namespace", stream.namespace)):
         if not DNS_LABEL.fullmatch(text):
             raise Refused(
                 f"metadata.{what} must be a DNS label: a-z, 0-9 and '-', at most 63",
                 code="resource.metadata",
-                where=origin,
+                where=_locate(origin)("metadata", what),
             )
 
 
-def _problems(exc: ValidationError) -> str:
+def _problems(exc: ValidationError, at: Locate) -> str:
+    """Every problem with its field; its place, too, where that is not the first one's."""
     errors = exc.errors(include_input=False, include_url=False, include_context=False)
-    listed = [f"{'.'.join(('spec', *map(str, each['loc'])))}: {each['msg']}" for each in errors[:_FEW]]
+    first = at("spec", *errors[0]["loc"])
+    listed = []
+    for each in errors[:_FEW]:
+        place = at("spec", *each["loc"])
+        field = ".".join(("spec", *map(str, each["loc"])))
+        listed.append(f"{field}: {_words(each['msg'])}" + (f" ({place})" if place != first else ""))
     more = f"; and {len(errors) - _FEW} more" if len(errors) > _FEW else ""
     return "; ".join(listed) + more
+
+
+def _words(message: str) -> str:
+    """What a validator said, without the name of Python's exception before it."""
+    return message.removeprefix("Value error, ").removeprefix("Assertion failed, ")

@@ -1,0 +1,150 @@
+"""Documents of a command line as wishes: which files, every document in them, and all that is wrong at once."""
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from agentplane.cli import render
+from agentplane.errors import AgentplaneError, Refused
+
+if TYPE_CHECKING:
+    from agentplane.documents.model import Document
+    from agentplane.domains.specs import Locate, Wish
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+_SUFFIXES = {".json", ".yaml", ".yml"}
+_SHOWN = 20
+
+
+def documents_options(command: Decorated) -> Decorated:
+    """Add `-f`, `-d` and `-R`."""
+    for decorate in (
+        click.option("-R", "--recursive", is_flag=True, help="With -d: of the directories below it, too."),
+        click.option(
+            "-d",
+            "--directory",
+            type=click.Path(path_type=Path, file_okay=False),
+            help="Every document in this directory.",
+        ),
+        click.option(
+            "-f",
+            "--file",
+            "files",
+            multiple=True,
+            type=click.Path(path_type=Path),
+            help="JSON or YAML, `---` between documents; - is stdin. May be given again.",
+        ),
+    ):
+        command = decorate(command)
+    return command
+
+
+def read_wishes(  # noqa: PLR0917 - as the options are
+    tenant: str, kind: str | None, files: Sequence[Path], directory: Path | None, recursive: bool, name: str | None
+) -> "list[Wish]":
+    """Every document as a wish; without any, what a person at a terminal answers.
+
+    Raises:
+        Refused, NotFound: one document cannot be taken; of several refused ones the first one's code.
+    """
+    from agentplane.documents.edge import read_documents
+    from agentplane.domains.discovery import installed
+    from agentplane.domains.specs import read_wish
+
+    registry = installed().registry
+    problems: list[AgentplaneError] = []
+    wishes: list[Wish] = []
+
+    def take(value: dict[str, Any], at: "Locate") -> None:
+        try:
+            wishes.append(read_wish(registry, value, tenant=tenant, kind=kind, origin=at))
+        except AgentplaneError as error:
+            problems.append(error)
+
+    if not files and directory is None:
+        take(_completed(kind, {}, name), lambda *_: "the answers")
+    for path in [*files, *_within(directory, recursive=recursive)]:
+        try:
+            documents = read_documents(path)
+        except AgentplaneError as error:
+            problems.append(error)
+            continue
+        for document in documents:
+            take(_completed(kind, document.value, name), _locate(document))
+    _raise(problems)
+    _refuse_twice(wishes)
+    return wishes
+
+
+def _within(directory: Path | None, *, recursive: bool) -> list[Path]:
+    if directory is None:
+        return []
+    if not directory.is_dir():
+        raise Refused("no such directory", code="document.missing", where=str(directory))
+    pattern = "**/*" if recursive else "*"
+    paths = (path for path in directory.glob(pattern) if path.suffix in _SUFFIXES and path.is_file())
+    shown = sorted(
+        path for path in paths if not any(part.startswith(".") for part in path.relative_to(directory).parts)
+    )
+    if not shown:
+        hint = None if recursive else "-R looks into the directories below it, too"
+        raise Refused("no .json, .yaml or .yml file in it", code="document.missing", where=str(directory), hint=hint)
+    return shown
+
+
+def _locate(document: "Document") -> "Locate":
+    """Where the value at a path in a document stands: file, line and column."""
+    from agentplane.documents.model import pointer
+    from agentplane.documents.positions import Positions
+
+    positions = Positions(document)
+
+    def at(*path: str | int) -> str:
+        position = positions.find(pointer(*path))
+        return document.origin if position is None else f"{document.origin}:{position.line}:{position.column}"
+
+    return at
+
+
+def _raise(problems: list[AgentplaneError]) -> None:
+    if not problems:
+        return
+    first = problems[0]
+    if len(problems) == 1:
+        raise first
+    lines = [f"{error} [{error.code}]" for error in problems[:_SHOWN]]
+    lines += [f"and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
+    message = f"{len(problems)} documents cannot be taken; nothing was done\n  " + "\n  ".join(lines)
+    raise Refused(message, code=first.code, hint=first.hint)
+
+
+def _refuse_twice(wishes: "Sequence[Wish]") -> None:
+    """The same resource in two documents: which one is meant?"""
+    seen = set()
+    for wish in wishes:
+        if wish.stream in seen:
+            stream = wish.stream
+            message = f"{stream.kind} {stream.namespace}/{stream.name} is in more than one document"
+            raise Refused(message, code="resource.twice", hint="which one is meant?")
+        seen.add(wish.stream)
+
+
+def _completed(kind: str | None, value: dict[str, Any], name: str | None) -> dict[str, Any]:
+    """The document, with what a person at a terminal adds to it."""
+    from agentplane.cli.prompting import complete
+    from agentplane.domains.discovery import installed
+
+    word = value.get("kind", kind)
+    if not sys.stdin.isatty():
+        if not value:
+            raise Refused(
+                "there is no document", code="document.missing", hint="name one with -f, or run it in a terminal"
+            )
+        return {**value, "metadata": {"name": name}} if name and "metadata" not in value else value
+    if not isinstance(word, str):
+        raise Refused("say which KIND", code="resource.kind", hint="agentplane kinds")
+    known = installed().registry.documented(word)
+    return complete(known, value, name, lambda words: str(click.prompt(words, err=True)), render.say)

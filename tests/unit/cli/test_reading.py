@@ -1,0 +1,93 @@
+"""Documents of a command line: every file, every document, every problem with its line, before anything is done."""
+
+from pathlib import Path
+
+import pytest
+
+from agentplane.cli.reading import read_wishes
+from agentplane.errors import AgentplaneError, NotFound, Refused
+
+ORDER = "apiVersion: agentplane.io/v1alpha1\nkind: WorkOrder\nmetadata: {{name: {name}}}\nspec:\n  title: Do it\n"
+
+
+def order(name: str) -> str:
+    return ORDER.format(name=name)
+
+
+def read(*files: Path, directory: Path | None = None, recursive: bool = False) -> list[str]:
+    wishes = read_wishes("acme", None, files, directory, recursive, None)
+    return [wish.stream.name for wish in wishes]
+
+
+def refused(path: Path) -> AgentplaneError:
+    with pytest.raises(AgentplaneError) as caught:
+        read(path)
+    return caught.value
+
+
+def test_every_document_of_a_directory_is_read_below_it_where_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "below" / ".hidden").mkdir(parents=True)
+    (tmp_path / "a.yaml").write_text(order("a1") + "---\n" + order("a2"))
+    (tmp_path / "below" / "b.yml").write_text(order("b"))
+    (tmp_path / "below" / ".hidden" / "c.yml").write_text("[")
+    (tmp_path / "README.md").write_text("[")
+    assert read(directory=tmp_path) == ["a1", "a2"]
+    assert read(directory=tmp_path, recursive=True) == ["a1", "a2", "b"]
+    (tmp_path / "a.yaml").unlink()
+    with pytest.raises(Refused) as nothing:
+        read(directory=tmp_path)
+    assert "-R" in str(nothing.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "line", "words"),
+    [
+        (order("a") + "  priority: 9\n", "resource.invalid", 6, "spec.priority"),
+        (order("a") + "  extra: 9\n", "resource.invalid", 6, "spec.extra"),
+        (order("a_b"), "resource.metadata", 3, "metadata.name"),
+        (order("a").replace("WorkOrder", "WorkOrderr"), "kind.unknown", 2, "WorkOrderr"),
+        (order("a").replace("/v1alpha1", "/v9"), "resource.kind", 1, "apiVersion"),
+        (order("a").replace("{name: a}", "{}"), "resource.metadata", 3, "metadata.name is missing"),
+        (order("a") + "  description: ghp_0123456789abcdefghijABCDEFGHIJ012345\n", "resource.secret", 6, "spec.descr"),
+        (order("a") + "more: 1\n", "resource.invalid", 6, "unknown fields: more"),
+    ],
+)
+def test_a_problem_is_told_with_file_line_and_field(
+    text: str, code: str, line: int, words: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "doc.yaml"
+    path.write_text(order("other") + "---\n" + text)
+    error = refused(path)
+    assert error.code == code
+    assert str(error.where).startswith(f"{path}:{line + 6}:")
+    assert words in error.message
+    assert "ghp_" not in str(error)
+
+
+def test_of_several_problems_in_a_document_each_has_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "doc.yaml"
+    path.write_text(order("a") + "  priority: 9\n  extra: 1\n")
+    assert f"spec.extra: Extra inputs are not permitted ({path}:7:10)" in str(refused(path))
+
+
+def test_all_documents_are_judged_before_anything_is_said(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(order("a") + "  priority: 9\n---\n" + order("b") + "---\n" + order("c_d"))
+    (tmp_path / "z.json").write_text("{")
+    with pytest.raises(Refused) as caught:
+        read(directory=tmp_path)
+    for words in ("3 documents", "a.yaml:6:13", "a.yaml:16:18", "z.json:1:", "document.syntax", "resource.metadata"):
+        assert words in caught.value.message
+
+
+def test_a_resource_in_two_documents_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "doc.yaml"
+    path.write_text(order("a") + "---\n" + order("a"))
+    assert refused(path).code == "resource.twice"
+
+
+def test_an_unknown_kind_stays_not_found(tmp_path: Path) -> None:
+    path = tmp_path / "doc.json"
+    path.write_text('{\n "kind": "Nope", "metadata": {"name": "a"}}')
+    error = refused(path)
+    assert isinstance(error, NotFound)
+    assert str(error.where) == f"{path}:2:10"
