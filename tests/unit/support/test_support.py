@@ -11,6 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agentplane.doctor.check import Check, Role
+from agentplane.doctor.examine import examine
 from agentplane.errors import Broken, Conflict, NotFound
 from agentplane.evidence.edge import generate_key_pair
 from agentplane.stack.layout import Layout
@@ -23,6 +25,17 @@ PASSWORD = "4f1d0c9a7b5e3f2d1c0b9a8f7e6d5c4b3a291807f6e5d4c3"
 SEED = "SUAPBLTYPCNBV2E4ZQEGQDXX5RQ6VZJVB3GHAVXYMCTEYBHY5ZZYQ2XYZA"
 BUNDLE_SECRET = 'correct horse "battery" staple/ü'
 UNKNOWN_TOKEN = "ghp_" + "a1B2" * 9  # not in any file of ours: recognised by its shape
+
+
+@pytest.fixture(scope="module")
+def examined(tmp_path_factory: pytest.TempPathFactory) -> list[Check]:
+    """What the doctor says of this machine: it takes seconds, and is the same for every bundle."""
+    return examine(Role.DEVELOPER, tmp_path_factory.mktemp("examined"))
+
+
+@pytest.fixture(autouse=True)
+def _examined_once(examined: list[Check], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agentplane.support.collect.examine", lambda _role, _root: examined)
 
 
 @pytest.fixture
