@@ -3,45 +3,27 @@
 from collections.abc import Callable, Iterable
 from typing import Final
 
-import msgspec
-
 from agentplane.checks import domains as d
 from agentplane.checks import runs as r
 from agentplane.checks.comparing import changes, events_of
 from agentplane.checks.domains import DomainHistory, Silence
+from agentplane.checks.pending import Pending, resource_words
 from agentplane.checks.report import Difference, Poison, Report, Unjudged
 from agentplane.checks.runs import RunHistory, Unknown
 from agentplane.controllers.recording import read_decided
 from agentplane.controllers.versions import version_of
 from agentplane.domains.registry import Registry
-from agentplane.domains.resource import APPLIED, DEAD_LETTERED, DELETION_REQUESTED, DeadLettered
+from agentplane.domains.resource import APPLIED, DELETION_REQUESTED, DeadLettered
 from agentplane.domains.tasks import Conclusion
 from agentplane.errors import NotFound, Refused
-from agentplane.events.codec import payload
 from agentplane.events.model import Event, StoredEvent, StreamId
 from agentplane.evidence.keys import Signer
-from agentplane.history.differences import Change
 from agentplane.runs.facts import RUN_KIND
 
 ADMITTED: Final = frozenset({APPLIED, DELETION_REQUESTED})
 _RUNS: Final = frozenset({RUN_KIND})
 # why a controller failed that cannot be seen from what it was shown: time, and what the store refused
 _OUTSIDE: Final = ("controller.timeout", "controller.exit", "store.")
-
-
-class _Open(msgspec.Struct, kw_only=True):
-    """A decision whose events are coming in."""
-
-    head: StoredEvent
-    controller: str
-    recorded_version: int
-    version: int | None
-    source: StoredEvent | None
-    expected: list[Event] | None
-    why: str = ""
-    failure: str = ""
-    recorded: list[StoredEvent]
-    kinds: frozenset[str] | None = None
 
 
 class Check:
@@ -56,7 +38,7 @@ class Check:
         self._versions: dict[str, int] = {}  # of each controller when it last decided, or as recorded rules say
         self._at: dict[StreamId, int] = {}
         self._holes: set[StreamId] = set()
-        self._open: _Open | None = None
+        self._open: Pending | None = None
         self._events: list[int] = []
         self._decisions = self._same = self._silences = 0
         self._differences: list[Difference] = []
@@ -70,7 +52,7 @@ class Check:
             raise Refused(f"event {stored.sequence} does not come after {self._events[-1]}", code="check.order")
         self._events = [self._events[0] if self._events else stored.sequence, stored.sequence]
         self._count += 1
-        if self._open is not None and not self._belongs(self._open, stored):
+        if self._open is not None and not self._open.includes(stored):
             self._close()
         if self._open is not None:
             self._open.recorded.append(stored)
@@ -108,11 +90,7 @@ class Check:
             self._holes.add(stream)
         self._at[stream] = stored.stream_version
 
-    def _belongs(self, open_: _Open, stored: StoredEvent) -> bool:
-        head, event = open_.head.event, stored.event
-        return (event.actor, event.causation_id, event.time) == (head.actor, head.causation_id, head.time)
-
-    def _begun(self, stored: StoredEvent) -> _Open | None:
+    def _begun(self, stored: StoredEvent) -> Pending | None:
         event = stored.event
         if (name := r.controller_of(event)) is not None:
             return self._of_run(name, stored)
@@ -122,7 +100,7 @@ class Check:
             return self._of_domain(event.actor.removeprefix("controller:"), stored)
         return None
 
-    def _of_run(self, name: str, head: StoredEvent) -> _Open:
+    def _of_run(self, name: str, head: StoredEvent) -> Pending:
         by = read_decided(head.event.data)
         expected, why = None, ""
         try:
@@ -131,7 +109,7 @@ class Check:
             why = str(unknown)
         causes = {head.event.causation_id}
         expected = None if expected is None else [each for each in expected if each.id not in causes]
-        return _Open(
+        return Pending(
             head=head,
             controller=name,
             recorded_version=by.version if by else 1,
@@ -143,7 +121,7 @@ class Check:
             kinds=_RUNS,
         )
 
-    def _of_admission(self, head: StoredEvent) -> _Open:
+    def _of_admission(self, head: StoredEvent) -> Pending:
         intent, why = self._domains.source(head.event.causation_id), ""
         expected: list[Event] | None = None
         if intent is None:
@@ -153,7 +131,7 @@ class Check:
                 expected = events_of(self._domains.admitted(intent, head.event.time).appends)[1:]
             except (Refused, NotFound) as refused:
                 expected, why = [], f"{refused.code}: {refused}"
-        return _Open(
+        return Pending(
             head=head,
             controller="resources",
             recorded_version=self._recorded("resources") or 1,
@@ -164,7 +142,7 @@ class Check:
             recorded=[head],
         )
 
-    def _of_domain(self, name: str, head: StoredEvent) -> _Open:
+    def _of_domain(self, name: str, head: StoredEvent) -> Pending:
         again = self._domains.again(name, head)
         known = self._registry.controllers.get(name)
         recorded_version = _version(head.event) or self._versions.get(name, 1)
@@ -173,7 +151,7 @@ class Check:
             for silence in self._domains.heard(name, again.task):
                 self._judge_silence(silence)
         concluded = again.concluded
-        return _Open(
+        return Pending(
             head=head,
             controller=name,
             recorded_version=recorded_version,
@@ -186,43 +164,28 @@ class Check:
         )
 
     def _close(self) -> None:
-        open_, self._open = self._open, None
-        if open_ is None or not self._wanted(open_.head):
+        decision, self._open = self._open, None
+        if decision is None or not self._wanted(decision.head):
             return
-        letter = _letter(open_.head.event)
+        letter = decision.letter()
         if letter is not None and letter.code.startswith(_OUTSIDE):
-            self._poisoned(open_, letter)
-            return
-        if open_.expected is None and open_.version is not None:
-            self._unjudge(open_)
-            return
-        if any(each.event.stream in self._holes for each in open_.recorded[:1]):
-            open_.why = "earlier events of its stream are not in this history"
-            self._unjudge(open_)
-            return
+            self._poison.append(decision.poison(letter))
+        elif decision.expected is None and decision.version is not None:
+            self._unjudged.append(decision.unjudged(decision.why))
+        elif decision.head.event.stream in self._holes:
+            self._unjudged.append(decision.unjudged("earlier events of its stream are not in this history"))
+        else:
+            self._judge(decision, letter)
+
+    def _judge(self, decision: Pending, letter: DeadLettered | None) -> None:
         self._decisions += 1
-        recorded = [each for each in open_.recorded if open_.kinds is None or each.event.stream.kind in open_.kinds]
-        found = changes(recorded, open_.expected or (), self._registry.upcasters)
-        if letter is not None and open_.failure:
-            self._poisoned(open_, letter)
-        if not found:
+        if letter is not None and decision.failure:
+            self._poison.append(decision.poison(letter))
+        found = changes(decision.judged(), decision.expected or (), self._registry.upcasters)
+        if found:
+            self._differences.append(decision.difference(letter, found))
+        else:
             self._same += 1
-            return
-        self._differences.append(_difference(open_, what=_what(open_, letter), found=found))
-
-    def _unjudge(self, open_: _Open) -> None:
-        self._unjudged.append(Unjudged(sequence=open_.head.sequence, controller=open_.controller, why=open_.why))
-
-    def _poisoned(self, open_: _Open, letter: DeadLettered) -> None:
-        self._poison.append(
-            Poison(
-                sequence=letter.sequence,
-                line=None,
-                controller=open_.controller,
-                code=letter.code,
-                reason=letter.reason,
-            )
-        )
 
     def _judge_silence(self, silence: Silence) -> None:
         if not self._wanted(silence.task.stored):
@@ -242,7 +205,7 @@ class Check:
             event_id=str(event.id),
             event_type=event.type,
             tenant=event.stream.tenant,
-            resource=_name(task.stream),
+            resource=resource_words(task.stream),
             controller=controller.NAME,
             recorded_version=recorded,
             version=controller.VERSION,
@@ -263,44 +226,3 @@ class Check:
 def _version(event: Event) -> int | None:
     version = event.data.get("controllerVersion")
     return version if isinstance(version, int) else None
-
-
-def _letter(event: Event) -> DeadLettered | None:
-    try:
-        return payload(event, DeadLettered) if event.type == DEAD_LETTERED else None
-    except Refused:
-        return None
-
-
-def _what(open_: _Open, letter: DeadLettered | None) -> str:
-    if open_.version is None:
-        return "is gone"
-    if letter is not None and not open_.failure:
-        return "fails no more"
-    if letter is None and open_.failure:
-        return "fails now"
-    return "decides otherwise" if open_.expected else "decides no more"
-
-
-def _difference(open_: _Open, *, what: str, found: tuple[Change, ...]) -> Difference:
-    about = open_.source or open_.head
-    stream = next(
-        (each.event.stream for each in open_.recorded if each.event.type != DEAD_LETTERED), open_.head.event.stream
-    )
-    return Difference(
-        sequence=open_.head.sequence,
-        event_id=str(about.event.id if open_.source else open_.head.event.causation_id or open_.head.event.id),
-        event_type=about.event.type,
-        tenant=stream.tenant,
-        resource=_name(stream),
-        controller=open_.controller,
-        recorded_version=open_.recorded_version,
-        version=open_.version,
-        declared=open_.version is not None and open_.version > open_.recorded_version,
-        what=what,
-        changes=found,
-    )
-
-
-def _name(stream: StreamId) -> str:
-    return f"{stream.kind}/{stream.namespace}/{stream.name}"
