@@ -43,7 +43,7 @@ class PostgresEventStore:
 
     async def append(self, *appends: Append) -> tuple[StoredEvent, ...]:
         """Store all the given events in one transaction, or none; see `agentplane.ports.EventStore.append`."""
-        count = sum([len(each.events) for each in appends])
+        count = len(appends[0].events) if len(appends) == 1 else sum([len(each.events) for each in appends])
         check = prepare if count < LARGE_EVENTS else prepare_later
         return await self._appender.append(check(appends, self._clock.now(), tail), count)
 

@@ -65,6 +65,9 @@ def prepare(appends: tuple[Append, ...], now: datetime, encode: Encode | None = 
         Refused: `store.secret`, `store.too-large`, `store.future`, `store.name`, `store.stream`, `event.data`,
             `event.time`, `subject.token`, `subject.type`.
     """
+    if len(appends) == 1 and len(appends[0].events) == 1:  # most calls
+        only = appends[0]
+        return Request(appends, ((_prepared(only.stream, only.events[0], now + MAX_AHEAD, encode),),))
     return Unchecked(appends, now + MAX_AHEAD, encode).check()
 
 
