@@ -5,6 +5,7 @@ look refuses to hand out anything that still has one. Pure but for `known_secret
 """
 
 import base64
+import contextlib
 import json
 import re
 from collections.abc import Iterable, Iterator
@@ -20,7 +21,13 @@ MIN_SECRET_CHARS: Final = 6  # shorter ones stand in any text by chance
 _PEM: Final = re.compile(
     r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY[ A-Z]*-----|\Z)", re.DOTALL
 )
-_PATTERNS: Final = ("keys/*.key", "nkeys/*", "secrets/**/*")
+# the last two: keys that executors made for themselves when they joined
+_PATTERNS: Final = ("keys/*.key", "nkeys/*", "secrets/**/*", "executor/keys/*/*key", "executors/*/keys/*/*key")
+_CONFIGURATIONS: Final = ("config/*.json", "config/executors/*.json")
+# of a setting that names a file with a secret in it, which may lie anywhere
+_NAMES_SECRET: Final = re.compile(r"(?:signing_key|seed|token|(?<!public_)key)_file$")
+# name:base64 of 64 bytes. A cache's signatures look the same: those go as well
+_CACHE_KEY: Final = re.compile(r"\b[A-Za-z0-9][A-Za-z0-9._-]{0,127}:[A-Za-z0-9+/]{86}==")
 _PASSFILES: Final = "passfiles/*"
 
 
@@ -36,6 +43,9 @@ def known_secrets(state_dir: Path) -> frozenset[str]:
             for path in state_dir.glob(pattern):
                 if path.is_file():
                     values |= _values(path.read_bytes())
+        for path in _configured(state_dir):
+            if path.is_file():
+                values |= _values(path.read_bytes())
         for path in state_dir.glob(_PASSFILES):
             values |= {line.rsplit(":", 1)[-1] for line in path.read_text().splitlines()}
     except OSError as exc:
@@ -46,6 +56,22 @@ def known_secrets(state_dir: Path) -> frozenset[str]:
             hint="run this as the owner of the state directory",
         ) from exc
     return frozenset(form for value in values for form in _forms(value) if len(form) >= MIN_SECRET_CHARS)
+
+
+def _configured(state_dir: Path) -> Iterator[Path]:
+    """Files that configuration names as secret ones, wherever they are."""
+    for pattern in _CONFIGURATIONS:
+        for path in state_dir.glob(pattern):
+            with contextlib.suppress(ValueError):  # a damaged one names nothing
+                yield from _named(json.loads(path.read_text(encoding="utf-8", errors="replace")))
+
+
+def _named(value: Any) -> Iterator[Path]:  # noqa: ANN401 - any JSON value
+    for key, item in value.items() if isinstance(value, dict) else ():
+        if isinstance(item, str) and _NAMES_SECRET.search(key):
+            yield Path(item)
+        else:
+            yield from _named(item)
 
 
 def _values(data: bytes) -> set[str]:
@@ -69,7 +95,7 @@ def redact_text(text: str, known: Iterable[str]) -> str:
     """Text without known secrets and without what looks like one."""
     for secret in sorted(known, key=len, reverse=True):
         text = text.replace(secret, MASK)
-    return ANY_SHAPE.sub(MASK, _PEM.sub(MASK, text))
+    return ANY_SHAPE.sub(MASK, _CACHE_KEY.sub(MASK, _PEM.sub(MASK, text)))
 
 
 def redact_json(value: Any) -> Any:  # noqa: ANN401 - any JSON value

@@ -11,6 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agentplane.bus import nkeys
+from agentplane.caches.keys import public_part, secret_text
 from agentplane.doctor.check import Check, Role
 from agentplane.doctor.examine import examine
 from agentplane.errors import Broken, Conflict, NotFound
@@ -150,6 +152,52 @@ def test_a_known_value_never_survives(secret: str, before: str, after: str) -> N
         assert set(secret) & set(MASK)
     else:
         assert secret not in cleaned
+
+
+@pytest.fixture
+def grown(layout: Layout, tmp_path: Path) -> dict[str, str]:
+    """What a stack has besides once executors joined, TLS and a cache were set up; all of it in a log, too."""
+    state = layout.root / "executors" / "exec-b" / "keys" / "current"
+    state.mkdir(parents=True)
+    generate_key_pair(state, "executor")
+    nkeys.create_seed_file(state / "nats.nkey")
+    nkeys.create_account_seed_file(layout.nkeys / "issuer.nkey")
+    token = "apjoin_" + "Q7" * 20
+    (layout.nkeys / "exec-b.token").write_text(token + "\n")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_text("s3cret-of-another-place\n")
+    (layout.config / "executor.json").write_text(
+        json.dumps({"tls": {"key_file": str(elsewhere)}, "public_key_file": 1})
+    )
+    found = {
+        "signing key": (state / "executor.key").read_text().splitlines()[1],
+        "bus key": (state / "nats.nkey").read_text().strip(),
+        "issuer": (layout.nkeys / "issuer.nkey").read_text().strip(),
+        "join token": token,
+        "join token of another stack": "apjoin_" + "Z9" * 20,
+        "cache signing key": secret_text("builder-1", bytes(range(32))),
+        "tls key": "-----BEGIN EC PRIVATE KEY-----\nMHcCAQEEIabc\n-----END EC PRIVATE KEY-----",
+        "file that a setting names": elsewhere.read_text().strip(),
+    }
+    (layout.logs / "executor-exec-b.log").write_text("\n".join(f"{name} {value}" for name, value in found.items()))
+    return found
+
+
+def test_keys_and_tokens_of_joined_executors_caches_and_tls_stay_here(
+    layout: Layout, grown: dict[str, str], tmp_path: Path
+) -> None:
+    make(layout, tmp_path / "bundle.tar.gz", now=NOW)
+    texts = unpacked(tmp_path / "bundle.tar.gz")
+    log = texts["agentplane-support/log/executor-exec-b.log"]
+    for name, value in grown.items():
+        assert f"{name} {MASK}" in log, name
+        assert not [file for file, text in texts.items() if value in text or "MHcCAQEEIabc" in text], name
+
+
+def test_public_keys_stay() -> None:
+    secret = secret_text("builder-1", bytes(range(32)))
+    public = str(public_part(secret))
+    assert redact_text(f"trusts {public} and {secret}", ()) == f"trusts {public} and {MASK}"
 
 
 def test_every_secret_file_is_known(layout: Layout) -> None:
