@@ -5,15 +5,20 @@
 #   install-debian.sh provision   keys, users, passwords and configuration in /etc/agentplane, for one host that is
 #                                 control host and executor; what exists is kept
 #   install-debian.sh             both, then starts everything
+# One host of several, each with keys of its own and TLS between them; `provision` before the role to provision only:
+#   install-debian.sh control --address NAME --executor NAME...    the database, the bus, control, projector
+#   install-debian.sh executor --name NAME --control-address NAME --trust DIR [--cache URL] [--join-token FILE]
+#                                 DIR is a copy of the control host's /etc/agentplane/trusted
 # AGENTPLANE_WHEELS=DIR installs from wheels in that directory, without an index.
 set -euo pipefail
 source_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 prefix=/opt/agentplane
 packages=(nix-bin nix-setup-systemd qemu-system-x86 busybox-static erofs-utils cpio lz4 postgresql bubblewrap util-linux
   python3-venv python3.11-minimal libpython3.11-stdlib systemd systemd-sysv dbus)
-units=(agentplane-bus agentplane-database agentplane-control agentplane-projector agentplane-executor)
+control_units=(agentplane-bus agentplane-database agentplane-control agentplane-projector)
+executor_units=(agentplane-executor)
 # where the executor has guests started and built; an upgrade leaves them and what runs behind them alone
-sockets=(agentplane-guest.socket agentplane-process.socket nix-daemon.socket)
+sockets=(agentplane-guest.socket agentplane-process.socket)
 
 step() { printf '==> %s\n' "$*" >&2; }
 die() {
@@ -48,7 +53,7 @@ install_program() {
     rm -rf "$prefix/share/agentplane/$part"
     cp -r "$source_root/$part" "$prefix/share/agentplane/$part"
   done
-  install -m 0644 "$source_root/scripts/debian/provision.py" "$prefix/share/agentplane/provision.py"
+  install -m 0644 "$source_root"/scripts/debian/provision*.py "$prefix/share/agentplane/"
   install -m 0755 "${BASH_SOURCE[0]}" "$prefix/share/agentplane/install-debian.sh"  # provisioning needs no checkout
   # not among pip's own programs: only the unit starts it
   printf '#!%s\nimport sys\nfrom agentplane.store.initialise import main\nsys.exit(main())\n' "$prefix/bin/python3" \
@@ -67,7 +72,6 @@ install_units() {
   install -D -m 0644 "$source_root/scripts/debian/agentplane.sysusers.conf" /etc/sysusers.d/agentplane.conf
   systemd-sysusers
   mkdir -p /etc/agentplane
-  systemctl enable -q "${units[@]}" "${sockets[@]}" agentplane-prefetch.timer
   [ ! -d /run/systemd/system ] || systemctl daemon-reload
 }
 
@@ -78,19 +82,59 @@ fetch_kernel() {
 
 provision() {
   step "keys, users, passwords and configuration in /etc/agentplane"
-  "$prefix/bin/python3" "$prefix/share/agentplane/provision.py" /etc/agentplane
+  case $role in
+  both) "$prefix/bin/python3" "$prefix/share/agentplane/provision.py" /etc/agentplane ;;
+  *) "$prefix/bin/python3" "$prefix/share/agentplane/provision_fleet.py" "$role" "$@" ;;
+  esac
+  [ ${#others[@]} = 0 ] || systemctl disable -q "${others[@]}"
+  systemctl enable -q "${units[@]}" nix-daemon.socket
+  [ -d /run/systemd/system ] || return 0
+  systemctl daemon-reload
+  [ "$role" != executor ] || systemctl try-restart nix-daemon.service  # it was told whose guests to believe
+}
+
+start() {
+  step "starting ${units[*]}"
+  # sockets first, and never anew: what runs behind them goes on
+  [ "$role" = control ] || systemctl start "${sockets[@]}" nix-daemon.socket
+  systemctl restart "${daemons[@]}"
+}
+
+# Which units this host has, by its role, and which it has not.
+choose_units() {
+  local executors=("${sockets[@]}" "${executor_units[@]}" agentplane-prefetch.timer)
+  case $role in
+  control) daemons=("${control_units[@]}") units=("${control_units[@]}") others=("${executors[@]}") ;;
+  executor) daemons=("${executor_units[@]}") units=("${executors[@]}") others=("${control_units[@]}") ;;
+  both) daemons=("${control_units[@]}" "${executor_units[@]}") units=("${control_units[@]}" "${executors[@]}") others=() ;;
+  *) die "unknown: $role" "install, provision, control, executor, or nothing for all of it" ;;
+  esac
+}
+
+install_all() {
+  install_packages
+  install_program
+  install_units
+  fetch_kernel
 }
 
 [ "$(id -u)" = 0 ] || die "only root installs" "sudo $0"
-case ${1:-all} in
-install) install_packages && install_program && install_units && fetch_kernel ;;
-provision) provision ;;
-all)
-  install_packages && install_program && install_units && fetch_kernel
-  provision
-  step "starting ${units[*]}"
-  systemctl start "${sockets[@]}"
-  systemctl restart "${units[@]}"
+what=all
+case ${1:-} in
+install | provision)
+  what=$1
+  shift
   ;;
-*) die "unknown: $1" "install, provision, or nothing for both" ;;
+esac
+role=${1:-both}
+[ $# = 0 ] || shift
+choose_units
+case $what in
+install) install_all ;;
+provision) provision "$@" ;;
+all)
+  install_all
+  provision "$@"
+  start
+  ;;
 esac

@@ -3,6 +3,8 @@
 #   testbed.sh build             the cached root: Debian by debootstrap, this checkout's wheel, the units
 #   testbed.sh run FILE OUTDIR   boots a throwaway copy, runs FILE with bash inside, fills OUTDIR/{stdout,journal,rc}
 #   testbed.sh                   build, then the story of tests/units/story.sh
+#   testbed.sh hosts [quick]     build, then the story of tests/units/hosts: a control host and two executor hosts, each a
+#                                machine with an address of its own, joined by a bridge that ends with them
 # Exit status: the file's own; 125 when the testbed itself failed. As root; no network inside. Not for resource limits:
 # nspawn on a host with cgroups version 1 takes them and does not enforce them.
 set -euo pipefail
@@ -12,7 +14,8 @@ limit_s=${AGENTPLANE_TESTBED_LIMIT_S:-300}
 # libdbi-perl: debootstrap does not resolve the virtual package by which nix-bin's dependencies ask for it
 packages=systemd,systemd-sysv,systemd-container,dbus,libpam-systemd,iproute2,ca-certificates,python3,python3-venv,libdbi-perl,nix-bin
 packages+=,qemu-system-x86,busybox-static,erofs-utils,cpio,lz4,postgresql,bubblewrap,util-linux,python3.11-minimal
-packages+=,libpython3.11-stdlib,procps,nix-setup-systemd
+# libfaketime: a host whose clock is off (a container has no clock of its own)
+packages+=,libpython3.11-stdlib,procps,nix-setup-systemd,libfaketime
 
 step() { printf '\033[1m==>\033[0m %s\n' "$*" >&2; }
 fail() {
@@ -79,6 +82,7 @@ runner() {
 [Unit]
 Description=Testbed: runs one file, then powers off
 After=basic.target
+ConditionPathExists=/run/testbed/file
 [Service]
 Type=exec
 ExecStart=/bin/bash -c 'bash /run/testbed/file >/run/testbed/out/stdout 2>&1 </dev/null; echo $? >/run/testbed/out/rc; \
@@ -96,6 +100,7 @@ build() {
   debian
   installed
   runner
+  flock -s 9 # nobody changes the root under a story; another story may have it, too
 }
 
 run() {
@@ -111,6 +116,28 @@ run() {
   return "$(cat "$out/rc")"
 }
 
+# Three machines in namespaces of their own: what they are made of is gone when the story's first process is.
+hosts() {
+  local out rc=0
+  out=$(mktemp -d "${TMPDIR:-/tmp}/agentplane-hosts.XXXXXX")
+  (cd "$root" && exec unshare --net --mount --pid --fork --kill-child --mount-proc \
+    "${AGENTPLANE_VENV:-$root/.venv}/bin/python" -m tests.units.hosts.story "$cache/debian" "$out" "$@") &
+  # shellcheck disable=SC2064 # as of now
+  trap "kill -KILL $! 2>/dev/null; wait; forget_groups ${out##*/}; exit 125" INT TERM
+  wait $! || rc=$?
+  trap - INT TERM
+  forget_groups "${out##*/}"
+  if [ "$rc" = 0 ]; then rm -r "$out"; else printf 'testbed: the journals are in %s\n' "$out" >&2; fi
+  return "$rc"
+}
+
+forget_groups() {
+  local hierarchy
+  for hierarchy in /sys/fs/cgroup/systemd /sys/fs/cgroup/unified /sys/fs/cgroup; do
+    [ ! -d "$hierarchy/$1" ] || find "$hierarchy/$1" -depth -type d -exec rmdir {} +
+  done
+}
+
 case ${1:-story} in
 build) build ;;
 run) run "$2" "$3" ;;
@@ -123,5 +150,10 @@ story)
   if [ "$rc" = 0 ]; then rm -r "$out"; else printf 'testbed: the journal is in %s\n' "$out" >&2; fi
   exit "$rc"
   ;;
-*) fail "usage: $0 [build | run FILE OUTDIR]" ;;
+hosts)
+  shift
+  build
+  hosts "$@"
+  ;;
+*) fail "usage: $0 [build | run FILE OUTDIR | hosts [quick]]" ;;
 esac

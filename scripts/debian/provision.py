@@ -48,10 +48,10 @@ def provision(directory: Path, executor: str) -> None:
         with suppress(Conflict):  # made before
             generate_key_pair(keys, name)
         shutil.copyfile(keys / f"{name}.pub", trusted / public)
-    _write(directory / "nats-server.conf", _bus(keys, executor))
+    write(directory / "nats-server.conf", _bus(keys, executor))
     for role, name in FILES.items():
         _password_file(keys / name, role)
-    for name, document in _documents(executor).items():
+    for name, document in documents(executor).items():
         write_json(directory / f"{name}.json", document)
         # read by units that run as users of their own; holds no secret
         (directory / f"{name}.json").chmod(0o600 if name == "context" else 0o644)
@@ -75,10 +75,11 @@ def _bus(keys: Path, executor: str) -> str:
 
 def _password_file(path: Path, role: str) -> None:
     if not path.exists():
-        _write(path, f"*:*:*:{role}:{secrets.token_hex(24)}\n")
+        write(path, f"*:*:*:{role}:{secrets.token_hex(24)}\n")
 
 
-def _write(path: Path, text: str) -> None:
+def write(path: Path, text: str) -> None:
+    """Make a file of mode 0600, or write it anew."""
     path.touch(mode=0o600)
     path.write_text(text)
 
@@ -87,7 +88,8 @@ def _conninfo(role: str) -> str:
     return f"host=127.0.0.1 port={PORT} dbname={DATABASE} user={role}"
 
 
-def _documents(executor: str) -> dict[str, dict[str, Any]]:
+def documents(executor: str) -> dict[str, dict[str, Any]]:
+    """What each daemon of one host is configured with, by the name of its file below /etc/agentplane."""
     kernel = sorted((SHARE / "kernel").glob("*.deb"))
     return {
         "control": {

@@ -120,7 +120,7 @@ def test_its_secrets_are_credentials_under_the_names_that_the_debian_configurati
     text = (ROOT / "scripts" / "debian" / "provision.py").read_text()
     namespace: dict[str, object] = {"__name__": "provision", "__file__": str(tmp_path)}
     exec(compile(text, "provision.py", "exec"), namespace)  # noqa: S102 - our own script, which is no module
-    documents = namespace["_documents"]
+    documents = namespace["documents"]
     assert callable(documents)
     document = documents("exec-a")[daemon]
     check_settings(document, MODELS[daemon], origin="provision.py")
