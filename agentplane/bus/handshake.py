@@ -1,5 +1,6 @@
 """TLS as nats-py is told of it, and what OpenSSL's complaints mean. Reads the CA's file, nothing else."""
 
+import logging
 import ssl
 from typing import Any, Final
 
@@ -24,8 +25,14 @@ def options(tls: Tls | None) -> dict[str, Any]:
     """The driver's arguments. Raises Refused (`bus.ca`)."""
     if tls is None:
         return {}
+    logging.getLogger("asyncio").addFilter(_worth_telling)  # once, however often it is added
     named = {"tls_hostname": tls.server_name} if tls.server_name else {}
     return {"tls": context(tls), "tls_handshake_first": True, **named}
+
+
+def _worth_telling(record: logging.LogRecord) -> bool:
+    """Not what asyncio says at the end of each encrypted connection: nats-py upgrades them in a way of its own."""
+    return "eof_received() has no effect" not in str(record.msg)
 
 
 def context(tls: Tls) -> ssl.SSLContext:

@@ -34,6 +34,10 @@ class Lifecycle:
         _notify(f"READY=1\nSTATUS={status}")
         log.info("ready", status=status)
 
+    def waiting(self, status: str) -> None:
+        """Say that it is up and waits for others, however long: systemd ends a start that takes minutes."""
+        _notify(f"READY=1\nSTATUS={status}")
+
     def status(self, status: str) -> None:
         """Say in a line how it is doing (`systemctl status` shows it)."""
         _notify(f"STATUS={status}")

@@ -1,5 +1,6 @@
 """Where the guest kit (vm/) and its kernel package are on this host."""
 
+import hashlib
 import os
 import shutil
 import sys
@@ -37,13 +38,16 @@ def find_kit(state_dir: Path, environment: Mapping[str, str] = os.environ) -> Ki
     root = _root(environment)
     if shutil.which("apt-get") is None or "nixpkgs" in environment.get("NIX_PATH", ""):
         return Kit(root=root)
+    if (kernel := _installed()) is not None:
+        with kernel.open("rb") as file:
+            return Kit(root=root, kernel_deb=kernel, kernel_sha256=hashlib.file_digest(file, "sha256").hexdigest())
     deb, sha256 = _kernel(root, state_dir / "kernel")
     return Kit(root=root, kernel_deb=Path(deb), kernel_sha256=sha256)
 
 
 def _root(environment: Mapping[str, str]) -> Path:
     source_tree = Path(__file__).resolve().parents[2] / "vm"
-    installed = Path(sys.prefix) / "share" / "agentplane" / "vm"
+    installed = _share() / "vm"
     chosen = environment.get("AGENTPLANE_VM_KIT")
     candidates = [Path(chosen)] if chosen else [source_tree, installed]
     for candidate in candidates:
@@ -54,6 +58,15 @@ def _root(environment: Mapping[str, str]) -> Path:
         code="kit.missing",
         hint="set AGENTPLANE_VM_KIT to the vm/ directory of this version",
     )
+
+
+def _installed() -> Path | None:
+    """The kernel package that scripts/install-debian.sh brought: hosts need not reach an archive of Debian's."""
+    return next(iter(sorted(_share().glob("kernel/*.deb"), reverse=True)), None)
+
+
+def _share() -> Path:
+    return Path(sys.prefix) / "share" / "agentplane"
 
 
 def _kernel(root: Path, directory: Path) -> tuple[str, str]:

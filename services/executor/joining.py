@@ -53,11 +53,13 @@ class Entrance:
                 return await connect(self._settings.nats, f"executor {self._settings.name}")
             except Transient as exc:
                 self._tell("NATS is away; guests run on without us meanwhile", exc)
+                self._lifecycle.waiting(f"the bus is away: {exc}")
                 await self._pause(exc.delay_s)
             except Denied as exc:
                 if exc.code != "bus.denied":
                     raise
                 self._tell("the bus does not let us in: control is away, or this executor was revoked", exc)
+                self._lifecycle.waiting(f"the bus does not let us in: {exc}")
                 await self._pause(_DENIED_S)
         return None
 
@@ -83,7 +85,7 @@ class Entrance:
 
     async def _wait(self, reply: JoinReply) -> None:
         words = f"{reply.state}: {reply.message}"
-        self._lifecycle.status(f"joining, {words} ({self._identity.fingerprint})")
+        self._lifecycle.waiting(f"joining, {words} ({self._identity.fingerprint})")
         self._tell("asks to join", Refused(words, code=reply.code or "join.pending"))
         await self._pause(_PENDING_S if reply.state == PENDING else _REFUSED_S)
 
