@@ -28,10 +28,11 @@ from services.executor.collecting import collect, empty, keep_console
 from services.executor.host import Execution
 from services.executor.ledger import AttemptLedger, about
 from services.executor.patience import Patience
+from services.executor.permission import Permission
 from services.executor.planning import make_plan
 from services.executor.publication import Publication
 from services.executor.reporting import run_facts, started_report
-from services.executor.runstate import HOLDING, Ended, LocalRun, RunRecord, Stage
+from services.executor.runstate import HOLDING, Ended, LocalRun, RunRecord, Stage, ended_of
 from services.executor.statedir import AttemptDirectory
 from services.executor.supervision import Launch
 from services.executor.surroundings import Surroundings
@@ -52,13 +53,8 @@ class Attempt:
         self._claims: AttemptLedger | None = None
         self._mandate: Mandate | None = None
         self._launch = Launch(around, directory.key, self._assignment)
-        self._confirmed = asyncio.Event()
-        self._cancelled = asyncio.Event()
+        self._permission = Permission(confirmed=confirmed, cancelled=self._record.cancel_reason is not None)
         self._patience = Patience(around.patience_s)
-        if confirmed:
-            self._confirmed.set()
-        if self._record.cancel_reason is not None:
-            self._cancelled.set()
 
     @property
     def record(self) -> RunRecord:
@@ -84,13 +80,13 @@ class Attempt:
 
     def confirm(self) -> None:
         """Control names this lease: what is not launched yet may be."""
-        self._confirmed.set()
+        self._permission.confirm()
 
     def cancel(self, reason: str) -> None:
         """End it as cancelled. Raises Transient (`state-dir.full`): it is not remembered yet, ask again."""
         if self._record.stage in HOLDING and self._record.cancel_reason is None:
             self._save(cancel_reason=reason)
-            self._cancelled.set()
+            self._permission.cancel()
 
     async def run(self) -> None:
         """Step by step to the seal; a full disk or an away bus only delays."""
@@ -176,11 +172,11 @@ class Attempt:
             return None
 
     async def _watch(self, execution: Execution) -> Ending:
-        return await self._launch.watch(execution, self._cancelled, lambda: self._record.cancel_reason or "cancelled")
+        return await self._launch.watch(execution, self._permission.cancelled, self._why_cancelled)
 
     def _relaunchable(self, ending: Ending) -> bool:
         never_began = ending.outcome is Outcome.HOST_FAILED and not ending.started
-        return never_began and self._record.launch == 1 and not self._cancelled.is_set()
+        return never_began and self._record.launch == 1 and not self._permission.cancelled.is_set()
 
     def _plan(self) -> Plan:
         return make_plan(self._assignment, self._record, self._directory.shim, self._around.caps)
@@ -243,14 +239,13 @@ class Attempt:
 
     async def _may_go_on(self) -> bool:
         """Wait until control has named this lease; False, and ended, when it was cancelled instead."""
-        waits = [asyncio.ensure_future(event.wait()) for event in (self._confirmed, self._cancelled)]
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        for wait in waits:
-            wait.cancel()
-        if self._cancelled.is_set():
-            self._end(Outcome.CANCELLED, self._record.cancel_reason or "cancelled")
-            return False
-        return True
+        granted = await self._permission.granted()
+        if not granted:
+            self._end(Outcome.CANCELLED, self._why_cancelled())
+        return granted
+
+    def _why_cancelled(self) -> str:
+        return self._record.cancel_reason or "cancelled"
 
     async def _ledger(self) -> AttemptLedger:
         if self._claims is None:
@@ -273,17 +268,7 @@ class Attempt:
 
     def _ended(self, ending: Ending) -> None:
         directory = self._directory.shim / f"launch-{self._record.launch}"
-        ended = Ended(
-            outcome=ending.outcome,
-            exit_code=ending.exit_code,
-            message=ending.message,
-            ended_at=ending.ended_at,
-            wall_clock_ms=ending.timings_ms.get("ended", 0),
-            timings_ms=ending.timings_ms,
-            directory=str(directory),
-            result_complete=ending.result_complete,
-        )
-        self._save(stage=Stage.ENDED, ended=ended)
+        self._save(stage=Stage.ENDED, ended=ended_of(ending, str(directory)))
 
     def _save(self, **changes: object) -> None:
         record, before = replace(self._record, **changes), self._record

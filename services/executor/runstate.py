@@ -16,7 +16,7 @@ from enum import StrEnum
 
 import msgspec
 
-from agentplane.runners.plan import InputImage
+from agentplane.runners.plan import Ending, InputImage
 from agentplane.runs.model import ArtifactFact, GuestPin, Resources, StorePath, Wire
 from agentplane.runs.states import Outcome
 
@@ -66,6 +66,20 @@ class Ended(Wire, frozen=True, kw_only=True):
     timings_ms: dict[str, int] = msgspec.field(default_factory=dict)
     directory: str | None = None  # where the runner left console and result; None: nothing was launched
     result_complete: bool = False
+
+
+def ended_of(ending: Ending, directory: str) -> Ended:
+    """What a runner says of the launch that it kept in `directory`."""
+    return Ended(
+        outcome=ending.outcome,
+        exit_code=ending.exit_code,
+        message=ending.message,
+        ended_at=ending.ended_at,
+        wall_clock_ms=ending.timings_ms.get("ended", 0),
+        timings_ms=ending.timings_ms,
+        directory=directory,
+        result_complete=ending.result_complete,
+    )
 
 
 class RunRecord(Wire, frozen=True, kw_only=True):
