@@ -5,7 +5,6 @@ The only module that sees nats-py's exceptions and callbacks. It never retries a
 
 import asyncio
 import contextlib
-import itertools
 import logging
 import re
 import secrets
@@ -22,6 +21,7 @@ from agentplane.bus import handshake
 from agentplane.bus.failures import DRIVER, UNREACHABLE, checked, translated
 from agentplane.bus.listener import Listener, Sink
 from agentplane.bus.nkeys import public_key, read_seed
+from agentplane.bus.replies import Replies
 from agentplane.bus.tls import Tls
 from agentplane.errors import AgentplaneError, Denied, Transient
 
@@ -49,9 +49,7 @@ class Link:
         self.client = Client()
         self.closed = asyncio.Event()
         self.closing = False
-        self._prefix = f"{inbox}.{secrets.token_hex(8)}."
-        self._tokens = itertools.count(1)
-        self._waiting: dict[str, tuple[str, asyncio.Future[Msg]]] = {}
+        self._replies = Replies(inbox)
         self._last_error: str = ""
         self._denied = asyncio.Event()
         self._refusal: Exception = nats.errors.AuthorizationError()  # why, once that is set
@@ -106,7 +104,7 @@ class Link:
             closed_cb=self._on_close,
             **self._encryption,
         )
-        await self.client.subscribe(f"{self._prefix}*", cb=self._on_reply)
+        await self.client.subscribe(self._replies.pattern, cb=self._replies.arrive)
         for listener in tuple(self._listeners):
             await listener.attach(self.client)
         await self.client.flush()
@@ -141,7 +139,7 @@ class Link:
                 async with asyncio.timeout(timeout_s):
                     return await future
         finally:
-            self._waiting.pop(reply, None)
+            self._replies.forget(reply)
 
     async def ask_many(self, messages: list[tuple[str, bytes, dict[str, str]]], timeout_s: float) -> list[Msg]:
         """As `ask`, pipelined: all are sent before the first answer is awaited. The first failure is raised."""
@@ -155,16 +153,12 @@ class Link:
                 async with asyncio.timeout(timeout_s):
                     return await asyncio.gather(*(future for _, future in expected))
         finally:
-            for reply, future in expected:
-                self._waiting.pop(reply, None)
-                future.cancel()
+            for reply, _ in expected:
+                self._replies.forget(reply)
 
     def _expect(self, subject: str) -> tuple[str, asyncio.Future[Msg]]:
         self._check(subject)
-        reply = f"{self._prefix}{next(self._tokens)}"
-        future: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
-        self._waiting[reply] = (subject, future)
-        return reply, future
+        return self._replies.expect(subject)
 
     def _check(self, subject: str) -> None:
         if self.closed.is_set():
@@ -226,17 +220,8 @@ class Link:
                     await self.client.flush()
         with contextlib.suppress(*DRIVER):
             await self.client.close()
-        self._fail_waiting("the bus is closed")
+        self._replies.fail("the bus is closed")
         self.closed.set()
-
-    async def _on_reply(self, message: Msg) -> None:
-        subject, future = self._waiting.get(message.subject, ("", None))
-        if future is None or future.done():
-            return
-        if message.headers and message.headers.get("Status") == "503":
-            future.set_exception(Transient("nobody answers", code="bus.no-responder", where=subject))
-        else:
-            future.set_result(message)
 
     async def _on_error(self, error: Exception) -> None:
         self._last_error = str(error) or type(error).__name__
@@ -257,20 +242,13 @@ class Link:
 
     def _on_violation(self, what: str, subject: str) -> None:
         log.warning("the bus does not allow %s to %s", what, subject)
-        for waited, future in tuple(self._waiting.values()):
-            if what == "publish" and waited.lower() == subject.lower() and not future.done():
-                message = "the bus does not allow this key to publish here"
-                future.set_exception(Denied(message, code="bus.denied", where=waited))
+        if what == "publish":
+            self._replies.deny(subject)
 
     async def _on_disconnect(self) -> None:
-        self._fail_waiting("the connection to the bus broke")
+        self._replies.fail("the connection to the bus broke")
         if not self.closing:
             log.warning("bus disconnected")
-
-    def _fail_waiting(self, message: str) -> None:
-        for subject, future in tuple(self._waiting.values()):
-            if not future.done():
-                future.set_exception(Transient(message, code="bus.unreachable", where=subject, hint=UNREACHABLE))
 
     async def _on_reconnect(self) -> None:
         log.info("bus reconnected")
@@ -279,7 +257,7 @@ class Link:
 
     async def _on_close(self) -> None:
         """The server sent us away (key revoked, too many connections): the driver gives up then, we do not."""
-        self._fail_waiting("the bus closed the connection")
+        self._replies.fail("the bus closed the connection")
         if not self.closing and self._connected_once:
             log.warning("the bus closed the connection: %s", self._last_error)
             self._reviving = asyncio.get_running_loop().create_task(self._revive())
