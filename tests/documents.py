@@ -13,6 +13,7 @@ _NAMED = re.compile(r"(?:#|//) ([\w.-]+\.(?:nix|json))\n")
 _LINK = re.compile(r"\[[^\]\n]+\]\(([^)\s]+)\)")
 _HEADING = re.compile(r"^#+ +(.+)$", re.MULTILINE)
 _INLINE = re.compile(r"`agentplane ([^`\n]+)`")
+_PATH = re.compile(r"`((?:agentplane|docs|modules|scripts|services|tests|vm)/[\w./{},-]+)`")
 # where a call ends: at a redirection, another command, or a remark beside it
 _BEYOND = re.compile(r" [>|] | {2,}")
 
@@ -45,6 +46,16 @@ def _block(language: str, text: str) -> Block:
 def links(document: Path) -> list[str]:
     """What it points to, outside of fenced blocks."""
     return _LINK.findall(_BLOCK.sub("", document.read_text()))
+
+
+def paths(document: Path) -> list[str]:
+    """Every path of this repository that it names within a sentence; `{a,b}` names two."""
+    found = []
+    for path in _PATH.findall(document.read_text()):
+        before, brace, rest = path.partition("{")
+        within, _, after = rest.partition("}")
+        found += [before + each + after for each in within.split(",")] if brace else [path]
+    return found
 
 
 def anchors(document: Path) -> set[str]:

@@ -8,7 +8,7 @@ import click
 import pytest
 
 from agentplane.cli.main import cli, main
-from tests.documents import ROOT, anchors, blocks, commands, documents, links, mentions
+from tests.documents import ROOT, anchors, blocks, commands, documents, links, mentions, paths
 
 DOCUMENTS = documents()
 DECISIONS = sorted((ROOT / "docs" / "adr").glob("*.md"))
@@ -30,6 +30,11 @@ def test_its_links_lead_somewhere(document: Path) -> None:
         target = (document.parent / path).resolve() if path else document
         assert target.exists(), link
         assert not anchor or anchor in anchors(target), link
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name)
+def test_the_paths_it_names_are_there(document: Path) -> None:
+    assert [path for path in paths(document) if not (ROOT / path).exists()] == []
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name)
