@@ -48,7 +48,25 @@ def data_of(struct: msgspec.Struct) -> dict[str, Any]:
 
 def unknown_fields(value: Any, read: Any) -> tuple[str, ...]:  # noqa: ANN401 - JSON, and the struct that it was read as
     """Dotted paths of the fields of a JSON value that are not in what was read of it: a newer peer's, or mistakes."""
-    return tuple(_unknown("", value, msgspec.to_builtins(read)))
+    known = msgspec.to_builtins(read)
+    return () if _is_known(value, known) else tuple(_unknown("", value, known))
+
+
+def _is_known(value: Any, read: Any) -> bool:  # noqa: ANN401 - JSON
+    """The usual answer, without the words: verifying asks it of every statement."""
+    if type(value) is dict and type(read) is dict:
+        for name, inner in value.items():
+            kind = type(inner)
+            if name not in read:
+                if inner is not None:
+                    return False
+            elif (kind is dict or kind is list) and not _is_known(inner, read[name]):
+                return False
+    elif type(value) is list and type(read) is list:
+        for inner, known in zip(value, read, strict=False):
+            if not _is_known(inner, known):
+                return False
+    return True
 
 
 def _unknown(path: str, value: Any, read: Any) -> Iterator[str]:  # noqa: ANN401 - JSON
