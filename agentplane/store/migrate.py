@@ -14,13 +14,16 @@ from typing import Final
 
 import msgspec
 import psycopg
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, errors
 
 from agentplane.errors import Broken, Transient
 from agentplane.store.connection import Row, connect, translated
 
 NAME: Final = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql")
 WORKS_WITH: Final = re.compile(r"-- works with schema (\d+) and newer\n")
+TABLES: Final = re.compile(r"^(CREATE|DROP) TABLE (\w+\.\w+)", re.MULTILINE)
+_MISSING: Final = "SELECT name FROM unnest(%s::text[]) AS name WHERE to_regclass(name) IS NULL"
+RESTORE: Final = "somebody restored or changed it in part; stop all daemons, and restore a backup of all of it"
 LOCK: Final = 4702111234474983746
 TABLE: Final = """
     CREATE TABLE IF NOT EXISTS public.agentplane_migrations (
@@ -86,7 +89,8 @@ async def check_schema(conninfo: str) -> None:
     async with await connect(conninfo) as connection:
         with translated():
             applied = await _applied(connection)
-    _compare(applied, steps)
+            _compare(applied, steps)
+            await _require_tables(connection, steps[: len(applied)])
     if len(applied) < len(steps):
         raise Broken(
             f"the database is at schema version {len(applied)}, this program needs {len(steps)}",
@@ -120,6 +124,7 @@ async def _migrate_once(conninfo: str, steps: tuple[Migration, ...]) -> tuple[st
                 await connection.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
                 applied = await _applied(connection)
                 _compare(applied, steps)
+                await _require_tables(connection, steps[: len(applied)])
                 pending = steps[len(applied) :]
                 if pending:
                     await _run_all(connection, pending)
@@ -141,9 +146,11 @@ async def _run(connection: AsyncConnection[Row], step: Migration) -> None:
     except psycopg.OperationalError:
         raise
     except psycopg.Error as exc:
+        there = isinstance(exc, errors.DuplicateSchema | errors.DuplicateTable | errors.DuplicateObject)
         raise Broken(
             f"migration {step.version:04d}_{step.name} failed, nothing was changed: {exc.diag.message_primary}",
             code="store.migration",
+            hint=f"the database has more than its record of migrations says: {RESTORE}" if there else None,
         ) from exc
     await connection.execute(
         "INSERT INTO public.agentplane_migrations VALUES (%s, %s, %s, %s, %s)",
@@ -163,8 +170,26 @@ async def _applied(connection: AsyncConnection[Row]) -> list[Applied]:
     return [Applied(int(row[0]), str(row[1]), str(row[2]), int(row[3])) for row in await found.fetchall()]
 
 
+async def _require_tables(connection: AsyncConnection[Row], steps: tuple[Migration, ...]) -> None:
+    """What its record says that it has, a database must have. Raises Broken (`store.schema`)."""
+    made = [found for step in steps for found in TABLES.findall(step.sql)]
+    dropped = {name for verb, name in made if verb == "DROP"}
+    asked = await connection.execute(_MISSING, [[name for _, name in made if name not in dropped]])
+    missing = [str(name) for (name,) in await asked.fetchall()]
+    if missing:
+        raise Broken(
+            f"its record says schema version {len(steps)}, and it has no {', '.join(missing)}",
+            code="store.schema",
+            hint=RESTORE,
+        )
+
+
 def _compare(applied: list[Applied], steps: tuple[Migration, ...]) -> None:
     for there, step in zip(applied, steps, strict=False):
+        if there.version != step.version:
+            has = f"and has {there.version:04d}_{there.name}"
+            said = f"its record of migrations lacks {step.version:04d}_{step.name}, {has}"
+            raise Broken(said, code="store.schema", hint=RESTORE)
         if (there.version, there.name, there.checksum) != (step.version, step.name, step.checksum):
             raise Broken(
                 f"migration {there.version:04d}_{there.name} ran with another text than this program ships",

@@ -172,6 +172,49 @@ async def test_a_migration_that_is_killed_half_way_leaves_nothing_and_runs_again
     assert await migrate(database.conninfo(OWNER), (*shipped(), waiting)) == (f"{NEXT:04d}_slow",)
 
 
+async def refused_to_open_and_to_migrate(database: Database) -> Broken:
+    """What a daemon says, which the migration says as well."""
+    said = []
+    for attempt in (PostgresEventStore.open(database.conninfo(APPEND)), migrate(database.conninfo(OWNER))):
+        with pytest.raises(Broken) as caught:
+            await attempt
+        said.append(caught.value)
+    assert [each.code for each in said] == ["store.schema"] * 2
+    assert said[0].message == said[1].message
+    assert "restore a backup" in str(said[0].hint)
+    return said[0]
+
+
+async def test_a_record_that_says_more_than_the_database_has_is_noticed(database: Database) -> None:
+    with psycopg.connect(database.conninfo(SUPERUSER)) as connection:
+        connection.execute("DROP TABLE log.outbox_cursor")
+    said = await refused_to_open_and_to_migrate(database)
+    assert said.message == f"its record says schema version {latest_version()}, and it has no log.outbox_cursor"
+
+
+async def test_a_record_with_a_hole_is_noticed(database: Database) -> None:
+    with psycopg.connect(database.conninfo(SUPERUSER)) as connection:
+        connection.execute("DELETE FROM public.agentplane_migrations WHERE version = 2")
+    assert "lacks 0002_turns" in (await refused_to_open_and_to_migrate(database)).message
+
+
+@pytest.mark.parametrize("left", [0, 2])
+async def test_a_record_that_says_less_than_the_database_has_changes_nothing(database: Database, left: int) -> None:
+    with psycopg.connect(database.conninfo(SUPERUSER)) as connection:
+        connection.execute("DELETE FROM public.agentplane_migrations WHERE version > %s", [left])
+    before = tables(database)
+    with pytest.raises(Broken) as opened:
+        await PostgresEventStore.open(database.conninfo(APPEND))
+    assert opened.value.code == "store.schema"
+    assert f"at schema version {left}" in opened.value.message
+    with pytest.raises(Broken) as migrated:
+        await migrate(database.conninfo(OWNER))
+    assert migrated.value.code == "store.migration"
+    assert "already exists" in migrated.value.message
+    assert "restore a backup" in str(migrated.value.hint)
+    assert tables(database) == before
+
+
 async def test_an_edited_migration_is_refused(database: Database) -> None:
     first = shipped()[0]
     edited = Migration(first.version, first.name, first.sql + "\n-- a harmless comment\n")
