@@ -93,6 +93,7 @@ class NatsServer:
             executor(key("exec-2"), "exec-2"),
             person(key("alice"), "acme", "alice"),
             person(key("bob"), "rival", "bob"),
+            person(key("olga"), "acme", "olga", operator=True),
         )
 
     def seed(self, role: str) -> Path:

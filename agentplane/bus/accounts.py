@@ -16,6 +16,7 @@ from agentplane.errors import Refused
 
 SYSTEM_ACCOUNT: Final = "SYS"
 RESPONSES: Final = {"max": 1, "expires": "1m"}  # answers to one question, and until when
+_OPERATORS: Final = ("agentplane.system.intent.Executor.>", "agentplane-query.system.projections-rebuild")
 _MIB: Final = 1024 * 1024
 
 
@@ -131,7 +132,7 @@ def joiner(public_key: str) -> User:
 def person(public_key: str, tenant: str, name: str, *, operator: bool = False) -> User:
     """A user of one tenant: intents in, queries, and the tenant's facts as they happen.
 
-    An operator may also say which executors there are: they belong to no tenant.
+    An operator may also say which executors there are, and have the read models built again: they belong to no tenant.
     """
     _token(tenant)
     return User(
@@ -140,7 +141,7 @@ def person(public_key: str, tenant: str, name: str, *, operator: bool = False) -
         publish=(
             f"agentplane.{tenant}.intent.>",
             f"agentplane-query.{tenant}.*",
-            *(("agentplane.system.intent.Executor.>",) if operator else ()),
+            *(_OPERATORS if operator else ()),
         ),
         subscribe=(
             _inbox(public_key),

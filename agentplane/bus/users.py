@@ -11,6 +11,7 @@ from agentplane.bus import accounts
 from agentplane.bus.accounts import Callout, User
 from agentplane.bus.subjects import TOKEN
 from agentplane.ids import DNS_LABEL
+from agentplane.runs.executors import SYSTEM_TENANT
 
 
 def _public_key(value: str) -> str:
@@ -31,6 +32,14 @@ def _token(value: str) -> str:
     return value
 
 
+def _tenant(value: str) -> str:
+    if value == SYSTEM_TENANT:
+        raise ValueError(
+            f"{SYSTEM_TENANT!r} is the platform's own: whoever speaks for it, says which executors there are"
+        )
+    return _token(value)
+
+
 def _label(value: str) -> str:
     if not DNS_LABEL.fullmatch(value):
         raise ValueError("must be a DNS label: a-z, 0-9 and '-', at most 63")
@@ -40,7 +49,7 @@ def _label(value: str) -> str:
 _KEY_LENGTH = 56
 PublicKey = Annotated[str, AfterValidator(_public_key)]
 AccountKey = Annotated[str, AfterValidator(_account_key)]
-Tenant = Annotated[str, AfterValidator(_token)]
+Tenant = Annotated[str, AfterValidator(_tenant)]
 ExecutorName = Annotated[str, AfterValidator(_label)]
 
 

@@ -17,6 +17,7 @@ from agentplane.projections.run_view import RunView
 from agentplane.projections.status import Rebuilt, Status
 from agentplane.queries import protocol as wire
 from agentplane.queries.asking import ask
+from agentplane.runs.executors import SYSTEM_TENANT
 
 _TIMEOUT_S: Final = 10.0
 _REBUILD_TIMEOUT_S: Final = 600.0
@@ -131,9 +132,9 @@ class QueryClient:
         return answer.projections
 
     async def rebuild(self, projection: str | None = None) -> tuple[Rebuilt, ...]:
-        """Fold one projection (None: all) anew and compare; waits for it."""
-        wish = wire.ProjectionsRebuild(projection=projection)
-        answer = await self._ask(wire.PROJECTIONS_REBUILD, wish, wire.RebuildPage, timeout_s=_REBUILD_TIMEOUT_S)
+        """Fold one projection (None: all) anew and compare; waits for it. Raises Denied: for operators only."""
+        wish, name = wire.ProjectionsRebuild(projection=projection), wire.PROJECTIONS_REBUILD
+        answer = await ask(self._bus, SYSTEM_TENANT, name, wish, wire.RebuildPage, timeout_s=_REBUILD_TIMEOUT_S)
         return answer.rebuilt
 
     async def _ask(self, name: str, wish: msgspec.Struct, type_: type[T], *, timeout_s: float | None = None) -> T:

@@ -6,6 +6,7 @@ Another tenant's run is not found, as if it did not exist. Answers are bounded i
 import asyncio
 import contextlib
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, Protocol
 
@@ -13,7 +14,7 @@ from msgspec.structs import replace
 
 from agentplane.bus.subjects import LOGS, tenant_of
 from agentplane.bus.subjects import log as log_subject
-from agentplane.errors import AgentplaneError, Broken, NotFound, Refused
+from agentplane.errors import AgentplaneError, Broken, Denied, NotFound, Refused, Transient
 from agentplane.history.places import Place
 from agentplane.ports import Responder
 from agentplane.projections.evidence import EvidenceRow
@@ -27,6 +28,7 @@ from agentplane.queries.imports import EVENTS_KNOWN, ImportAnswers
 from agentplane.queries.paging import bounded, page_limit, question
 from agentplane.queries.resources import RESOURCE_GET, RESOURCES_LIST, ResourceAnswers, ResourceViews
 from agentplane.queries.views import VIEW_GET, VIEWS_COUNT, VIEWS_LIST, ViewAnswers
+from agentplane.runs.executors import SYSTEM_TENANT
 from agentplane.runs.states import TERMINAL
 
 logger = logging.getLogger(__name__)
@@ -35,6 +37,8 @@ _CANDIDATES: Final = 10
 _FRESH_WITHIN_S: Final = 5.0
 _LOOK_AGAIN_S: Final = 0.25  # when nobody says that the read models moved
 _LOG_CHUNKS: Final = 64
+_AT_ONCE: Final = 48  # questions of one tenant; the bus answers 64, so that others have room
+_PATIENCE_S: Final = 30.0  # for one answer: nobody waits for it any longer
 _FOREIGN: Final = "it is not of your tenant; the projector's log says why"
 
 Rebuild = Callable[[str | None], Awaitable[tuple[Rebuilt, ...]]]
@@ -124,8 +128,11 @@ class QueryServer:
         progress: Progress | None = None,
         *,
         domains: ViewAnswers | None = None,
+        patience_s: float = _PATIENCE_S,
     ) -> None:
         """`domains`: answers about the read models that domains bring; None: there are none."""
+        self._asked: Counter[str] = Counter()  # questions being answered, by tenant
+        self._patience_s = patience_s
         self._log = log
         self._history = history = HistoryAnswers(log)
         resources = ResourceAnswers(views, history)
@@ -158,14 +165,32 @@ class QueryServer:
 
     async def answer(self, subject: str, data: bytes) -> bytes:
         """The answer to one question; an error is an answer too. Never raises."""
+        tenant, name = tenant_of(subject), subject.rsplit(".", maxsplit=1)[-1]
+        self._asked[tenant] += 1
         try:
-            answer = self._named(subject.rsplit(".", maxsplit=1)[-1])
-            return wire.answered(await answer(tenant_of(subject), data))
+            return wire.answered(await self._answer(tenant, name, data))
         except AgentplaneError as error:
             return wire.failed(error)
         except Exception:
             logger.exception("query %s failed", subject)
             return wire.failed(Broken("the query service failed", code="query.broken", hint="its log says why"))
+        finally:
+            self._asked[tenant] -= 1
+
+    async def _answer(self, tenant: str, name: str, data: bytes) -> object:
+        """Within bounds that leave room for other tenants; a rebuild, which is an operator's, takes its time."""
+        if self._asked[tenant] > _AT_ONCE:
+            said = f"{_AT_ONCE} questions of this tenant are being answered already"
+            raise Transient(said, code="query.busy", hint="wait for some of them")
+        try:
+            async with asyncio.timeout(None if name == wire.PROJECTIONS_REBUILD else self._patience_s):
+                return await self._named(name)(tenant, data)
+        except TimeoutError:
+            raise Refused(
+                f"there is no answer within {self._patience_s:g} s",
+                code="query.too-long",
+                hint="ask for less: a narrower range, a later place, one name",
+            ) from None
 
     def _named(self, name: str) -> Callable[[str, bytes], Awaitable[object]]:
         if name not in self._answers:
@@ -255,7 +280,14 @@ class QueryServer:
             return status
         return replace(status, poison=replace(poison, event_id="", reason=_FOREIGN))
 
-    async def _projections_rebuild(self, _: str, data: bytes) -> wire.RebuildPage:
+    async def _projections_rebuild(self, tenant: str, data: bytes) -> wire.RebuildPage:
+        """For operators: it folds the log of all tenants."""
+        if tenant != SYSTEM_TENANT:
+            raise Denied(
+                "only operators may have the read models built again",
+                code="query.operator",
+                hint="use the key of a person with `operator`; an older command line asks as a tenant: upgrade it",
+            )
         return wire.RebuildPage(rebuilt=await self._rebuild(question(data, wire.ProjectionsRebuild).projection))
 
 

@@ -4,6 +4,7 @@ Every transaction names its tenant; row-level security shows it nothing else, wh
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, LiteralString
@@ -28,6 +29,8 @@ class ViewReader:
         self._all = [Link(conninfo) for _ in range(connections)]
         for link in self._all:
             self._links.put_nowait(link)
+        # whatever one tenant asks, a connection is left for the others
+        self._shares: dict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(max(1, connections - 1)))
 
     async def runs(
         self, tenant: str, *, limit: int, before: int | None, state: str | None, lane: str | None, executor: str | None
@@ -116,7 +119,7 @@ class ViewReader:
         self, tenant: str, statement: LiteralString, parameters: Sequence[object], *, binary: bool = False
     ) -> list[tuple[Any, ...]]:
         """All rows of one statement, in a transaction that names the tenant."""
-        async with self._connection() as connection, connection.transaction():
+        async with self._shares[tenant], self._connection() as connection, connection.transaction():
             await connection.execute("SELECT set_config('agentplane.tenant', %s, true)", [tenant])
             return await (await connection.execute(statement, parameters, binary=binary)).fetchall()
 

@@ -23,6 +23,9 @@ PUBLISH_DENIED = [
     ("alice", "agentplane.rival.intent.Run.run.requested"),
     ("alice", "agentplane.acme.fact.Run.run.finished"),
     ("alice", "agentplane-query.rival.runs-list"),
+    ("alice", "agentplane-query.system.projections-rebuild"),
+    ("olga", "agentplane-query.system.runs-list"),
+    ("olga", "agentplane-query.rival.runs-list"),
     ("alice", "agentplane-executor.exec-1.report"),
     ("alice", "agentplane-executor.exec-1.artifact"),
     ("alice", "_INBOX.anybody.else"),
@@ -67,7 +70,7 @@ JETSTREAM = [
 
 @pytest.fixture
 async def connect(nats_server: NatsServer, bus: NatsBus) -> AsyncIterator[dict[str, NatsBus]]:  # noqa: F811
-    roles = ("control", "projector", "exec-1", "exec-2", "alice", "bob")
+    roles = ("control", "projector", "exec-1", "exec-2", "alice", "bob", "olga")
     made = {role: await nats_server.connect(role) for role in roles}
     yield made
     for each in made.values():

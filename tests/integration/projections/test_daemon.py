@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from agentplane.bus.nats import NatsBus
-from agentplane.errors import NotFound, Transient
+from agentplane.errors import Denied, NotFound, Transient
 from agentplane.queries.client import QueryClient
 from agentplane.store.postgres import PostgresEventStore
 from agentplane.store.roles import PROJECT, READ
@@ -73,6 +73,14 @@ async def alice(nats_server: NatsServer) -> AsyncIterator[QueryClient]:  # noqa:
     await bus.close()
 
 
+@pytest.fixture
+async def olga(nats_server: NatsServer) -> AsyncIterator[QueryClient]:  # noqa: F811
+    """An operator."""
+    bus: NatsBus = await nats_server.connect("olga")
+    yield QueryClient(bus, "acme", timeout_s=2)
+    await bus.close()
+
+
 async def eventually(call: Callable[[], Awaitable[Any]]) -> Any:
     """A caller's patience: again while something is away, or not there yet."""
     async with asyncio.timeout(30):
@@ -91,7 +99,7 @@ def runs(*names: str) -> Log:
 
 
 async def test_it_projects_answers_survives_kill_and_drains(
-    daemon: Daemon, store: PostgresEventStore, alice: QueryClient
+    daemon: Daemon, store: PostgresEventStore, alice: QueryClient, olga: QueryClient
 ) -> None:
     log = runs("one", "two")
     await record(store, log.stored[:8])
@@ -100,7 +108,9 @@ async def test_it_projects_answers_survives_kill_and_drains(
     await record(store, log.stored[8:])
     await daemon.start()
     assert (await eventually(lambda: alice.run("two", min_sequence=16))).last_sequence == 16
-    assert all(each.equal for each in await alice.rebuild())
+    assert all(each.equal for each in await olga.rebuild())
+    with pytest.raises(Denied):
+        await alice.rebuild()
     resident = daemon.resident_mib()
     assert await daemon.end(signal.SIGTERM) == 0
     said = daemon.stderr.read_text()

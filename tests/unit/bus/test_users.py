@@ -46,6 +46,7 @@ def test_a_person_may_only_speak_for_the_own_tenant() -> None:
         ({"control": KEYS[0][:-1]}, "control: .*public user key"),
         ({"executors": {"Exec A": KEYS[0]}}, "executors.*DNS label"),
         ({"people": {"alice": {"nkey": KEYS[0], "tenant": "a.>"}}}, r"people\.alice\.tenant"),
+        ({"people": {"alice": {"nkey": KEYS[0], "tenant": "system"}}}, r"people\.alice\.tenant.*the platform's own"),
         ({"people": {"alice": {"nkey": KEYS[0], "lane": "x"}}}, r"people\.alice\.lane"),
         ({"exec": {}}, "exec: "),
     ],
