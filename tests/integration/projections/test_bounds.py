@@ -1,0 +1,89 @@
+"""What one tenant may ask for at once, and for how long: others are answered meanwhile."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+import pytest
+
+from agentplane.bus.memory import MemoryBus
+from agentplane.projections.run_view import RunSummary
+from agentplane.projections.status import Rebuilt
+from agentplane.queries import protocol as wire
+from agentplane.queries.server import QueryServer
+from agentplane.store.log_queries import LogQueries
+from agentplane.store.roles import READ
+from agentplane.store.view_reader import ViewReader
+from agentplane.store.views import ViewStore
+from tests.postgres import Database
+
+ENOUGH = 60  # more than a tenant may ask at once
+
+
+class Stuck(ViewReader):
+    """Never done with the runs of one tenant."""
+
+    async def runs(self, tenant: str, **wish: Any) -> tuple[RunSummary, ...]:
+        if tenant == "acme":
+            await asyncio.Event().wait()
+        return await super().runs(tenant, **wish)
+
+
+@pytest.fixture
+async def stuck(database: Database, views: ViewStore) -> AsyncIterator[Stuck]:
+    reader = Stuck(database.conninfo(READ), connections=2)
+    yield reader
+    await reader.close()
+
+
+async def rebuild(name: str | None) -> tuple[Rebuilt, ...]:
+    raise AssertionError(name)
+
+
+def server(reader: ViewReader, **options: Any) -> QueryServer:
+    return QueryServer(MemoryBus(), reader, LogQueries(reader), rebuild, **options)
+
+
+async def code(server: QueryServer, tenant: str, name: str = wire.RUNS_LIST) -> str:
+    error = msgspec.json.decode(await server.answer(f"agentplane-query.{tenant}.{name}", b"{}"), type=wire.Answer).error
+    return error.code if error else "answered"
+
+
+async def test_a_tenant_that_asks_too_much_is_told_so_and_others_are_answered(stuck: Stuck) -> None:
+    queries = server(stuck)
+    asking = [asyncio.ensure_future(code(queries, "acme")) for _ in range(ENOUGH)]
+    refused, waiting = await asyncio.wait(asking, return_when=asyncio.FIRST_COMPLETED, timeout=10)
+    assert {each.result() for each in refused} == {"query.busy"}
+    assert len(waiting) >= 1
+    assert await code(queries, "rival") == "answered"
+    for each in asking:
+        each.cancel()
+    await asyncio.gather(*asking, return_exceptions=True)
+    assert await code(queries, "acme", wire.EXECUTORS_LIST) == "answered"
+
+
+async def test_an_answer_that_takes_too_long_is_given_up(stuck: Stuck) -> None:
+    assert await code(server(stuck, patience_s=0.01), "acme") == "query.too-long"
+
+
+async def test_a_tenant_never_holds_the_last_connection(stuck: Stuck) -> None:
+    slow = [asyncio.ensure_future(stuck.rows("acme", "SELECT pg_sleep(25)", ())) for _ in range(4)]
+    other = asyncio.ensure_future(stuck.rows("rival", "SELECT 1", ()))  # after them in every queue
+    async with asyncio.timeout(10):
+        assert await other == [(1,)]
+    assert not any(each.done() for each in slow)
+    for each in slow:
+        each.cancel()
+    await asyncio.gather(*slow, return_exceptions=True)
+
+
+async def test_what_is_given_up_is_given_up_by_the_database_too(stuck: Stuck) -> None:
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.2):
+            await stuck.rows("acme", "SELECT pg_sleep(25)", ())
+    assert await stuck.rows("acme", "SELECT 1", ()) == [(1,)]
+
+
+async def test_only_operators_have_the_read_models_built_again(stuck: Stuck) -> None:
+    assert await code(server(stuck), "acme", wire.PROJECTIONS_REBUILD) == "query.operator"
