@@ -7,6 +7,7 @@ from agentplane.runs.model import Wire
 
 KEY_REVOKED: Final = "key-revoked"
 KEY_EXPIRED: Final = "key-expired"
+PHASES: Final = ("declared", "invited", "pending", "approved", "draining", "retired", "revoked")  # Enrolment.phase
 
 
 class Change(Wire, frozen=True, kw_only=True):

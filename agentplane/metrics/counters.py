@@ -3,10 +3,14 @@
 Counting is a few additions in memory, whether somebody scrapes or not.
 """
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter
+
+from agentplane.errors import AgentplaneError, Broken, NotFound, Transient
 
 # not the library's global registry: nobody else's numbers get in here
 REGISTRY: Final = CollectorRegistry()
@@ -46,6 +50,16 @@ GUEST_SECONDS: Final = Counter(
     "agentplane_guest_seconds", "Seconds from launch to end of the executions that ended here.", registry=REGISTRY
 )
 
+CACHE_PULLS: Final = Counter(
+    "agentplane_cache_pulls",
+    "Guests and sources asked of binary caches: fetched, absent, refused (not to be believed) or failed.",
+    ["result"],
+    registry=REGISTRY,
+)
+CACHE_BYTES: Final = Counter(
+    "agentplane_cache_pulled_bytes", "Bytes of store paths that came from binary caches.", registry=REGISTRY
+)
+
 _PLACED: Final = "run.placed"
 _WAITING: Final = "run.waiting"
 
@@ -61,6 +75,20 @@ def count_appended(types: tuple[str, ...]) -> None:
 def count_message(subject: str, result: str) -> None:
     """Count a message by its subject's kind: an executor's report, or somebody's intent."""
     (REPORTS if subject.startswith("agentplane-executor.") else INTENTS).labels(result).inc()
+
+
+@contextmanager
+def counted_pull() -> Iterator[Callable[[int], None]]:
+    """Count what a cache was asked for by how the block ends; tell it the bytes that came."""
+    try:
+        yield CACHE_BYTES.inc
+    except AgentplaneError as exc:
+        result = (
+            "absent" if isinstance(exc, NotFound) else "failed" if isinstance(exc, Transient | Broken) else "refused"
+        )
+        CACHE_PULLS.labels(result).inc()
+        raise
+    CACHE_PULLS.labels("fetched").inc()
 
 
 def count_guest(outcome: str, launched_at: str, ended_at: str) -> None:

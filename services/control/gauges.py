@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 
+from agentplane.enrolment.model import PHASES
 from agentplane.metrics.exposition import Gauge
 from agentplane.runs.states import RunState
 from agentplane.store.relay import Relay
@@ -37,8 +38,17 @@ def _runs(runtime: Runtime) -> Iterable[Gauge]:
 
 def _executors(runtime: Runtime, vigil: Vigil) -> Iterable[Gauge]:
     now = runtime.now()
+    everybody = runtime.state.all_executors()
+    phases = Counter(each.enrolment.phase for each in everybody)
+    for phase in PHASES:
+        yield Gauge("executors", "Executors by what operators decided of them.", phases[phase], {"phase": phase})
+    asking = sum(len(each.enrolment.pending) for each in everybody)
+    yield Gauge("join_requests_pending", "Hosts that ask to join and wait for an operator.", asking)
     for executor in runtime.state.executors():
         labels = {"executor": executor.name}
+        if not executor.enrolment.left:
+            fit = executor.reachable and executor.fenced is None and executor.enrolment.clock is None
+            yield Gauge("executor_fit", "0: unreachable, fenced, or its clock is off.", fit, labels)
         yield Gauge("leases", "Leases that an executor holds.", len(executor.leases), labels)
         silence = (now - vigil.last_heard(executor.name)).total_seconds()
         yield Gauge("executor_silence_seconds", "Since an executor was last heard of.", max(0.0, silence), labels)

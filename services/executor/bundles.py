@@ -21,6 +21,7 @@ from agentplane.daemon.config import Seconds, Settings
 from agentplane.daemon.logs import get_logger
 from agentplane.errors import AgentplaneError, Broken, NotFound, Refused, Transient
 from agentplane.guests.spec import STORE_PATH, parse_guest, parse_process
+from agentplane.metrics.counters import counted_pull
 from agentplane.runners.nix import Pull, environment
 from agentplane.runs.model import StorePath
 from agentplane.runs.protocol import Assignment
@@ -122,7 +123,9 @@ def puller(bundles: Bundles, state_dir: Path, stopping: Event | None = None) -> 
 
     def pull_one(pinned: StorePath) -> Pulled:
         log.info("pulling", path=pinned.path)
-        pulled = pull(pinned, sources, state_dir / STAGING, environment(), complain=complain)
+        with counted_pull() as came:
+            pulled = pull(pinned, sources, state_dir / STAGING, environment(), complain=complain)
+            came(pulled.nar_bytes)
         log.info("pulled", path=pinned.path, paths=pulled.paths, mib=pulled.nar_bytes >> 20)
         return pulled
 

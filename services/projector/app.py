@@ -27,7 +27,7 @@ from agentplane.store.view_rows import ViewRows
 from agentplane.store.views import ViewStore
 from services.projector.config import ProjectorSettings
 from services.projector.gauges import gauges
-from services.projector.mirror import mirrored
+from services.projector.mirror import configured, mirrored
 
 log = get_logger()
 
@@ -42,21 +42,21 @@ async def run(settings: ProjectorSettings, lifecycle: Lifecycle) -> None:
     views = ViewStore(settings.postgres.full_conninfo(), projections, batch=settings.batch_events)
     reader = LogReader(settings.postgres.full_conninfo(), poll_s=settings.poll_seconds)
     answers = ViewReader(settings.read_postgres.full_conninfo(), connections=settings.read_connections)
-    progress = Progress()
+    progress, mirror = Progress(), configured(settings.mirror)
     bus: NatsBus | None = None
     try:
         if await _patiently(views.prepare, lifecycle) is None:
             return
         lifecycle.spawn(follow(reader.wakeups(), views, progress, lifecycle), "projections")
-        if settings.mirror is not None:
-            lifecycle.spawn(mirrored(settings, settings.mirror, lifecycle), "mirror")
+        if mirror is not None:
+            lifecycle.spawn(mirrored(settings, mirror, lifecycle), "mirror")
         bus = await _patiently(lambda: _connect(settings.nats), lifecycle)
         if bus is None:
             return
         history = LogQueries(answers)
         domains = ViewAnswers(installed().registry, ViewRows(answers), history)
         await QueryServer(bus, answers, history, lambda name: _rebuild(views, name), progress, domains=domains).start()
-        async with exposed(settings.metrics_port, gauges(answers.status)):
+        async with exposed(settings.metrics_port, gauges(answers.status, mirror)):
             lifecycle.ready("projecting and answering")
             await lifecycle.stopping.wait()
     finally:

@@ -4,10 +4,13 @@ from collections.abc import Awaitable, Callable, Iterable
 
 from agentplane.errors import Transient
 from agentplane.metrics.exposition import Gauge
+from agentplane.mirror.directory import Mirror
 from agentplane.projections.status import Status
 
 
-def gauges(status: Callable[[], Awaitable[tuple[Status, ...]]]) -> Callable[[], Awaitable[Iterable[Gauge]]]:
+def gauges(
+    status: Callable[[], Awaitable[tuple[Status, ...]]], mirror: Mirror | None = None
+) -> Callable[[], Awaitable[Iterable[Gauge]]]:
     """The gauges of one projector; only `database_up` says something while the database is away."""
 
     async def now() -> Iterable[Gauge]:
@@ -15,13 +18,20 @@ def gauges(status: Callable[[], Awaitable[tuple[Status, ...]]]) -> Callable[[], 
             found = await status()
         except Transient:
             return (_up(reachable=False),)
-        return (_up(reachable=True), *(gauge for each in found for gauge in _of(each)))
+        files = () if mirror is None else (_mirrored(mirror, found),)
+        return (_up(reachable=True), *files, *(gauge for each in found for gauge in _of(each)))
 
     return now
 
 
 def _up(*, reachable: bool) -> Gauge:
     return Gauge("database_up", "1: the database answers.", reachable)
+
+
+def _mirrored(mirror: Mirror, found: tuple[Status, ...]) -> Gauge:
+    head = max((each.position + each.lag for each in found), default=0)
+    lag = max(0, head - mirror.position.sequence)
+    return Gauge("mirror_lag_events", "Events of the log that the mirror's files do not have.", lag)
 
 
 def _of(status: Status) -> Iterable[Gauge]:

@@ -40,10 +40,14 @@ class Log(Protocol):
         ...
 
 
-async def mirrored(settings: ProjectorSettings, wanted: MirrorSettings, lifecycle: Lifecycle) -> None:
+def configured(wanted: MirrorSettings | None) -> Mirror | None:
+    """The mirror that is wanted, if any; nothing is opened yet."""
+    return None if wanted is None else Mirror(wanted.directory, wanted.format)
+
+
+async def mirrored(settings: ProjectorSettings, mirror: Mirror, lifecycle: Lifecycle) -> None:
     """Keep the configured mirror, over a connection of its own, until told to stop."""
     reader = LogReader(settings.postgres.full_conninfo(), poll_s=settings.poll_seconds)
-    mirror = Mirror(wanted.directory, wanted.format)
     try:
         await keep(reader, mirror, lifecycle)
     finally:

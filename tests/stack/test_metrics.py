@@ -1,6 +1,7 @@
 """Every daemon of a running stack tells Prometheus what it did."""
 
 import os
+import re
 import urllib.request
 from pathlib import Path
 from urllib.error import URLError
@@ -9,16 +10,17 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from agentplane.stack.ports import load_ports
-from tests.stack.plane import Plane, awaited
+from tests.stack.plane import ROOT, Plane, awaited
 from tests.stack.workloads import make_bundle
 
 pytestmark = pytest.mark.stack
 
 MAX_RSS_MIB = 120
+MONITORING = ROOT / "docs" / "monitoring"
 
 
-def scraped(plane: Plane, daemon: str) -> dict[str, float]:
-    """Sums over all labels, by name."""
+def exposition(plane: Plane, daemon: str) -> str:
+    """What a daemon tells Prometheus."""
     ports = load_ports(plane.layout.ports)
     assert ports is not None
     address = f"http://127.0.0.1:{ports[f'{daemon}-metrics']}/metrics"
@@ -31,8 +33,19 @@ def scraped(plane: Plane, daemon: str) -> dict[str, float]:
         except URLError:
             return None  # another test has just killed it
 
+    return awaited(ask, f"the metrics of {daemon}")
+
+
+def offered(plane: Plane, daemon: str) -> set[str]:
+    """Names under which it has numbers, or will have some once there is something to count."""
+    families = text_string_to_metric_families(exposition(plane, daemon))
+    return {f"{each.name}_total" if each.type == "counter" else each.name for each in families}
+
+
+def scraped(plane: Plane, daemon: str) -> dict[str, float]:
+    """Sums over all labels, by name."""
     sums: dict[str, float] = {}
-    for family in text_string_to_metric_families(awaited(ask, f"the metrics of {daemon}")):
+    for family in text_string_to_metric_families(exposition(plane, daemon)):
         for sample in family.samples:
             sums[sample.name] = sums.get(sample.name, 0) + sample.value
     return sums
@@ -53,6 +66,14 @@ def test_a_run_is_counted_by_everybody_who_had_to_do_with_it(plane: Plane, tmp_p
     projector = scraped(plane, "projector")
     assert projector["agentplane_database_up"] == 1
     assert projector["agentplane_projection_stopped"] == 0
+
+
+def test_what_dashboard_and_alerts_ask_for_is_there(plane: Plane) -> None:
+    there = {name for daemon in ("control", "projector", "executor") for name in offered(plane, daemon)}
+    asked = (MONITORING / "dashboard.json").read_text() + (MONITORING / "alerts.yml").read_text()
+    names = set(re.findall(r"\bagentplane_[a-z_]+", asked))
+    assert len(names) > 20
+    assert names <= there
 
 
 @pytest.mark.parametrize("daemon", ["control", "projector", "executor"])

@@ -4,12 +4,13 @@ import asyncio
 import socket
 import urllib.request
 from collections.abc import Iterable
+from contextlib import suppress
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from agentplane.errors import Broken
-from agentplane.metrics.counters import count_appended, count_guest, count_message
+from agentplane.errors import AgentplaneError, Broken, NotFound, Refused, Tampered, Transient
+from agentplane.metrics.counters import REGISTRY, count_appended, count_guest, count_message, counted_pull
 from agentplane.metrics.exposition import Gauge, exposed
 
 
@@ -93,3 +94,29 @@ async def test_counters_count() -> None:
         count_guest("exited", "", "never")  # a shim that died wrote no times: the guest counts, seconds do not
         after = await asyncio.to_thread(scraped, port)
     assert {name: after[name] - before.get(name, 0) for name in names} == names
+
+
+@pytest.mark.parametrize(
+    ("error", "result"),
+    [
+        (None, "fetched"),
+        (NotFound("none", code="cache.absent"), "absent"),
+        (Tampered("not it", code="cache.nar-hash"), "refused"),
+        (Refused("who?", code="cache.unknown-key"), "refused"),
+        (Transient("away", code="cache.unreachable"), "failed"),
+    ],
+)
+def test_pulls_are_counted_by_what_became_of_them(error: AgentplaneError | None, result: str) -> None:
+    def pulls() -> float:
+        return REGISTRY.get_sample_value("agentplane_cache_pulls_total", {"result": result}) or 0
+
+    def pulled() -> float:
+        return REGISTRY.get_sample_value("agentplane_cache_pulled_bytes_total") or 0
+
+    pulls_before, bytes_before = pulls(), pulled()
+    with suppress(AgentplaneError), counted_pull() as came:
+        if error is not None:
+            raise error
+        came(100)
+    assert pulls() == pulls_before + 1
+    assert pulled() == bytes_before + (0 if error else 100)

@@ -47,6 +47,26 @@ def test_the_dashboard_shows_every_counter() -> None:
     assert {f"{family.name}_total" for family in REGISTRY.collect()} <= shown
 
 
+def test_the_dashboard_is_one_that_grafana_imports() -> None:
+    """The parts of Grafana's dashboard model that an import needs, and panels that cover each other nowhere."""
+    dashboard = json.loads((MONITORING / "dashboard.json").read_text())
+    assert dashboard["schemaVersion"] >= 36
+    (variable,) = dashboard["templating"]["list"]
+    assert (variable["name"], variable["type"], variable["query"]) == ("datasource", "datasource", "prometheus")
+    panels = dashboard["panels"]
+    assert len({panel["id"] for panel in panels}) == len({panel["title"] for panel in panels}) == len(panels)
+    covered: set[tuple[int, int]] = set()
+    for panel in panels:
+        assert panel["type"] in {"stat", "timeseries"}
+        assert panel["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
+        assert len({target["refId"] for target in panel["targets"]}) == len(panel["targets"]) > 0
+        at = panel["gridPos"]
+        cells = {(at["x"] + x, at["y"] + y) for x in range(at["w"]) for y in range(at["h"])}
+        assert max(x for x, _ in cells) < 24
+        assert not covered & cells, panel["title"]
+        covered |= cells
+
+
 def test_every_alert_says_what_to_do() -> None:
     groups = yaml.safe_load((MONITORING / "alerts.yml").read_text())["groups"]
     for rule in groups[0]["rules"]:
