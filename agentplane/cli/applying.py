@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 ANSWER_WITHIN_S: Final = 30.0
 _LOOK_AGAIN_S: Final = (0.02, 0.04, 0.08, 0.16, 0.25)  # the last one from then on
 _AT_ONCE: Final = 16
+_HINTS: Final = {
+    "intent.type": "control does not know this kind: install its domain where control and projector run, restart them"
+}
 _FAILED: Final = frozenset({ProgressState.DENIED, ProgressState.DEAD_LETTER})
 
 
@@ -189,7 +192,8 @@ class Applying:
         async def heard() -> None:
             async for stored in facts:
                 if stored.event.type == INTENT_REJECTED:
-                    raise Refused(stored.event.data["message"], code=stored.event.data["code"])
+                    code = str(stored.event.data["code"])
+                    raise Refused(str(stored.event.data["message"]), code=code, hint=_HINTS.get(code))
                 if stored.event.causation_id == intent.id:
                     return
 
@@ -260,7 +264,7 @@ def _refused(wish: Wish, error: Refused) -> Outcome:
         name=stream.name,
         result="refused",
         generation=0,
-        failures=(f"{error} [{error.code}]",),
+        failures=(f"{error} [{error.code}]" + (f"; {error.hint}" if error.hint else ""),),
     )
 
 

@@ -177,6 +177,7 @@ class _Import:
         totals = self._totals
         room = MAX_PROBLEMS - len(totals.problems)
         totals.problems.extend(problems[:room])
+        totals.problems.sort(key=lambda each: each.line)
         if self._skip:
             totals.skipped += count
         else:

@@ -15,7 +15,7 @@ _FILTERS = (
     click.option("--kind", help="Only resources of this kind, such as Run."),
     click.option("--name", help="Only this resource."),
     click.option("--phase", type=click.Choice(["intent", "internal", "fact"]), help="Only events of this phase."),
-    click.option("--correlation", type=click.UUID, help="Only events that belong together by this id."),
+    click.option("--correlation", help="Only events that belong together by this id, ours or their source's."),
     click.option("--tenant", help="Your own tenant; another one is denied."),
 )
 _WINDOW = (
@@ -46,15 +46,16 @@ def filters(ctx: click.Context, given: dict[str, Any]) -> dict[str, Any]:
         Refused: code `history.place`.
     """
     from agentplane.cli import context as contexts
+    from agentplane.domains.work.aliases import correlation_uuid
     from agentplane.errors import Denied
     from agentplane.events.model import Phase
 
-    tenant, phase = given.pop("tenant"), given.pop("phase")
-    if tenant is not None:
-        own = contexts.current(ctx).tenant
-        if tenant != own:
-            raise Denied(f"you belong to tenant {own!r}, and see its events only", code="events.tenant")
-    wish = {name: given.pop(name) for name in ("type", "actor", "kind", "name", "correlation")}
+    tenant, phase, correlation = given.pop("tenant"), given.pop("phase"), given.pop("correlation")
+    own = contexts.current(ctx).tenant if tenant or correlation else ""
+    if tenant is not None and tenant != own:
+        raise Denied(f"you belong to tenant {own!r}, and see its events only", code="events.tenant")
+    wish = {name: given.pop(name) for name in ("type", "actor", "kind", "name")}
+    wish["correlation"] = correlation_uuid(own, correlation) if correlation else None
     for name in ("since", "until"):
         if name in given:
             wish[name] = place(given.pop(name))

@@ -1,6 +1,7 @@
 """Answers as json, yaml or a table. Data goes to stdout; colour only where NO_COLOR and the terminal allow it."""
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
@@ -45,7 +46,7 @@ def emit(value: Any, output: str, table: Callable[[], None]) -> None:  # noqa: A
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
     """Print an aligned table without borders. `empty` is said on stderr when there are no rows."""
-    cells = [[str(cell) for cell in row] for row in rows]
+    cells = [[visible(str(cell)) for cell in row] for row in rows]
     if not cells:
         say(empty)
         return
@@ -64,6 +65,13 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, empty: st
     console.print(grid)
 
 
+def visible(text: str) -> str:
+    """Text that moves no cursor and turns no letters round: what others wrote may not command a person's terminal."""
+    return _COMMANDS.sub(lambda found: found.group().encode("unicode_escape").decode(), text)
+
+
+# control characters but for the end of a line, and what changes the direction of writing
+_COMMANDS = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 WIDE = 400
 STYLES = {
     "succeeded": "green",
@@ -86,4 +94,5 @@ STYLES = {
 
 def say(message: str, *, style: str | None = None) -> None:
     """Tell a person something, on stderr."""
+    message = visible(message)
     click.echo(click.style(message, fg=style) if style else message, err=True)

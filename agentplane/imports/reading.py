@@ -205,8 +205,12 @@ def _with_origin(data: Document, document: Document, known: frozenset[str], *, i
 
 def _object_of(raw: bytes) -> Document:
     try:
-        document = json.loads(
-            raw.decode(), object_pairs_hook=_pairs, parse_constant=_constant, parse_float=_fraction, parse_int=_integer
+        document = json.loads(  # without the line's end: a cut line is told at its last column, not in a second line
+            raw.decode().rstrip("\r\n"),
+            object_pairs_hook=_pairs,
+            parse_constant=_constant,
+            parse_float=_fraction,
+            parse_int=_integer,
         )
     except json.JSONDecodeError as exc:
         raise BadLine(exc.msg, code="import.json", column=exc.colno) from exc

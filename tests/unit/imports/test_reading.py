@@ -78,6 +78,8 @@ def test_numbers_that_events_cannot_hold_become_text() -> None:
 @pytest.mark.parametrize(
     ("raw", "code", "column"),
     [
+        (b'{"a": {"b": 1}\n', "import.json", 15),
+        (b'{"a": {"b": 1}\r\n', "import.json", 15),
         (b'{"event_id": }', "import.json", 14),
         (b"[]", "import.json", 1),
         (b"{", "import.json", 2),
