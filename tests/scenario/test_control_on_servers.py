@@ -2,71 +2,34 @@
 
 import asyncio
 import contextlib
-import json
 import uuid
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 import pytest
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from agentplane.bus import subjects
 from agentplane.bus.nats import NatsBus
-from agentplane.daemon.config import check_settings
-from agentplane.daemon.lifecycle import Lifecycle
 from agentplane.errors import Transient
 from agentplane.events import cloudevents
 from agentplane.events.model import Event, StoredEvent
-from agentplane.evidence.keys import public_pem
 from agentplane.intents.runs import request_run, run_stream
 from agentplane.runs.protocol import Assignment, HeartbeatReply
 from agentplane.store.postgres import PostgresEventStore
-from agentplane.store.roles import APPEND, PROJECT
-from services.control.app import run
+from agentplane.store.roles import PROJECT
 from services.control.config import ControlSettings
 from tests.nats_server import NatsServer, nats_server
 from tests.postgres import Database
-from tests.scenario.world import TENANT, Executor, signer_for, wish
+from tests.scenario.servers import control_settings, daemon
+from tests.scenario.world import RUN_STORY, TENANT, Executor, wish
 
 __all__ = ["nats_server"]
 
-INVENTORY = {"executors": [{"name": "exec-1", "sshRef": "here", "caps": {"os": "linux", "arch": "x86_64"}}]}
-
 
 def settings(database: Database, server: NatsServer, where: Path) -> ControlSettings:
-    control, executor = signer_for("control"), signer_for("executor/exec-1")
-    (where / "executors").mkdir()
-    raw = control._private_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    (where / "control.key").write_bytes(raw)
-    (where / "control.key").chmod(0o600)
-    (where / "control.pub").write_bytes(public_pem(control.public_key))
-    (where / "executors/exec-1.pub").write_bytes(public_pem(executor.public_key))
-    (where / "inventory.json").write_text(json.dumps(INVENTORY))
-    document = {
-        "nats": {"servers": [server.url], "nkey_seed_file": str(server.seed("control"))},
-        "postgres": {"conninfo": database.conninfo(APPEND)},
-        "signing_key_file": str(where / "control.key"),
-        "executor_keys_dir": str(where),
-        "inventory_file": str(where / "inventory.json"),
-        "tenants": [TENANT],
-    }
-    return check_settings(document, ControlSettings, origin="test")
-
-
-@asynccontextmanager
-async def daemon(config: ControlSettings) -> AsyncIterator[Lifecycle]:
-    lifecycle = Lifecycle()
-    serving = asyncio.create_task(run(config, lifecycle))
-    try:
-        yield lifecycle
-    finally:
-        lifecycle.stop("test over")
-        await serving
-        await lifecycle.close()
-        assert lifecycle.failure is None
+    return control_settings(database, server, where, "exec-1")
 
 
 class Host:
@@ -158,16 +121,7 @@ async def test_a_run_goes_from_the_wire_to_its_end(
         assert (await host.beat()).committed_index == 2
     async with await PostgresEventStore.open(database.conninfo(PROJECT)) as store:
         events = await store.read_stream(run_stream(TENANT, told.run))
-    assert [stored.event.type for stored in events] == [
-        "run.requested",
-        "run.created",
-        "run.queued",
-        "run.placed",
-        "run.evidence",
-        "run.started",
-        "run.evidence",
-        "run.finished",
-    ]
+    assert [stored.event.type for stored in events] == RUN_STORY
 
 
 @pytest.mark.stack

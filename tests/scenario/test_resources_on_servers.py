@@ -24,7 +24,8 @@ from agentplane.store.view_reader import ViewReader
 from agentplane.store.views import ViewStore
 from tests.nats_server import NatsServer
 from tests.postgres import Database
-from tests.scenario.test_control_on_servers import alice, daemon, nats_server, settings
+from tests.scenario.servers import daemon
+from tests.scenario.test_control_on_servers import alice, nats_server, settings
 from tests.scenario.world import TENANT
 
 __all__ = ["alice", "nats_server"]

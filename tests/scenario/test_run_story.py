@@ -10,7 +10,7 @@ from agentplane.evidence.dsse import envelope_bytes
 from agentplane.evidence.record import open_record
 from agentplane.runs.protocol import ActiveRun
 from agentplane.runs.states import Outcome, RunState
-from tests.scenario.world import FACTS, World, bundle_document, wish
+from tests.scenario.world import FACTS, RUN_STORY, World, bundle_document, wish
 
 
 def test_a_run_goes_from_wish_to_success() -> None:
@@ -19,16 +19,7 @@ def test_a_run_goes_from_wish_to_success() -> None:
     executor = world.executors["exec-1"]
     assert world.report(executor.started(told)) == ("run.evidence", "run.started", "executor.journal-advanced")
     world.report(executor.finished(told))
-    assert world.types(told.run) == [
-        "run.requested",
-        "run.created",
-        "run.queued",
-        "run.placed",
-        "run.evidence",
-        "run.started",
-        "run.evidence",
-        "run.finished",
-    ]
+    assert world.types(told.run) == RUN_STORY
     assert world.run(told.run).state is RunState.SUCCEEDED
     assert world.executor().leases == ()
     assert world.beat().assignments == ()

@@ -13,18 +13,7 @@ from agentplane.events import cloudevents
 from agentplane.events.model import Append
 from tests.scenario.shell import AWAY, LOST_RACE, AdversarialStore, Host, Moment, Shell, cancel, intent, publish, times
 from tests.scenario.shell import stored as until
-from tests.scenario.world import TENANT
-
-STORY = [
-    "run.requested",
-    "run.created",
-    "run.queued",
-    "run.placed",
-    "run.evidence",
-    "run.started",
-    "run.evidence",
-    "run.finished",
-]
+from tests.scenario.world import RUN_STORY, TENANT
 
 
 def story(store: AdversarialStore) -> list[str]:
@@ -58,14 +47,14 @@ def bus() -> MemoryBus:
 async def test_a_run_through_the_shell(store: AdversarialStore, bus: MemoryBus) -> None:
     async with Shell(store, bus).running():
         await one_run(store, bus, Host(bus))
-    assert story(store) == STORY
+    assert story(store) == RUN_STORY
 
 
 async def test_every_message_three_times_and_out_of_order_is_one_run(store: AdversarialStore, bus: MemoryBus) -> None:
     bus.faults.duplicate = True
     async with Shell(store, bus).running():
         await one_run(store, bus, Host(bus), copies=3)
-    assert story(store) == STORY
+    assert story(store) == RUN_STORY
 
 
 async def test_every_race_lost_at_first_ends_in_the_same_story(store: AdversarialStore, bus: MemoryBus) -> None:
@@ -78,21 +67,21 @@ async def test_every_race_lost_at_first_ends_in_the_same_story(store: Adversaria
     store.before = always_first
     async with Shell(store, bus).running():
         await one_run(store, bus, Host(bus))
-    assert story(store) == STORY
+    assert story(store) == RUN_STORY
 
 
 async def test_a_race_that_is_always_lost_is_given_up_and_tried_later(store: AdversarialStore, bus: MemoryBus) -> None:
     store.before = times(25, LOST_RACE)
     async with Shell(store, bus).running():
         await one_run(store, bus, Host(bus))
-    assert story(store) == STORY
+    assert story(store) == RUN_STORY
 
 
 async def test_a_database_that_is_away_for_a_while_costs_time_only(store: AdversarialStore, bus: MemoryBus) -> None:
     store.before = times(6, AWAY)
     async with Shell(store, bus).running():
         await one_run(store, bus, Host(bus))
-    assert story(store) == STORY
+    assert story(store) == RUN_STORY
 
 
 async def test_an_answer_that_is_lost_after_the_commit_changes_nothing(store: AdversarialStore, bus: MemoryBus) -> None:
@@ -105,7 +94,7 @@ async def test_an_answer_that_is_lost_after_the_commit_changes_nothing(store: Ad
     store.after = lose_the_answer
     async with Shell(store, bus).running():
         await one_run(store, bus, Host(bus))
-    assert story(store) == STORY
+    assert story(store) == RUN_STORY
 
 
 @pytest.mark.parametrize("stage", range(6))
@@ -134,7 +123,7 @@ async def test_a_process_that_dies_after_any_append_is_replaced_by_one_that_goes
     bus.redeliver()
     async with Shell(store, bus, clock).running():
         await finish(store, bus, host)
-    assert story(store) == STORY
+    assert story(store) == RUN_STORY
 
 
 async def finish(store: AdversarialStore, bus: MemoryBus, host: Host) -> None:
@@ -152,7 +141,7 @@ async def finish(store: AdversarialStore, bus: MemoryBus, host: Host) -> None:
 async def test_two_processes_side_by_side_do_everything_once(store: AdversarialStore, bus: MemoryBus) -> None:
     async with Shell(store, bus).running(), Shell(store, bus).running():
         await one_run(store, bus, Host(bus), copies=2)
-    assert story(store) == STORY
+    assert story(store) == RUN_STORY
 
 
 @pytest.mark.parametrize(
@@ -179,7 +168,7 @@ async def test_poison_is_remembered_once_and_stops_nobody(
     assert len(rejected) == 1
     if code:
         assert rejected[0].event.data["code"] == code
-    assert story(store) == STORY
+    assert story(store) == RUN_STORY
 
 
 async def test_a_secret_in_an_intent_is_refused_without_repeating_it(store: AdversarialStore, bus: MemoryBus) -> None:

@@ -26,7 +26,7 @@ from agentplane.evidence.keys import Ed25519Signer, TrustedKeys, executor_identi
 from agentplane.evidence.record import About, issue
 from agentplane.evidence.report import finished_artifact, started_artifact
 from agentplane.evidence.statement import RunRef
-from agentplane.fleet.inventory import Health, Inventory, Node
+from agentplane.fleet.inventory import Inventory
 from agentplane.ids import EventId
 from agentplane.intents.runs import request_cancel, request_run, run_stream
 from agentplane.policy import Policy
@@ -40,16 +40,15 @@ from agentplane.runs.model import (
     StorePath,
 )
 from agentplane.runs.protocol import (
-    Acceleration,
     ActiveRun,
     Assignment,
-    ExecutorFacts,
     HeartbeatReply,
     HeartbeatRequest,
 )
 from agentplane.runs.states import Outcome
 from agentplane.store.ledger import Entry, Ledger
 from agentplane.store.prepare import prepare
+from tests.executors import host_facts, node
 
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 TENANT = "acme"
@@ -59,19 +58,17 @@ GUEST = GuestPin(
     kernel="/nix/store/" + "e" * 32 + "-kernel",
     qemu="7.2.0",
 )
-FACTS = ExecutorFacts(
-    os="linux",
-    arch="x86_64",
-    backends=("microvm", "process"),
-    networks=("none",),
-    kvm=Acceleration(usable=True, cause="ok"),
-    vcpus=4,
-    memory_mib=4096,
-    disk_mib=20_000,
-    secrets=(),
-    draining=False,
-    versions={"qemu": "7.2.0"},
-)
+FACTS = host_facts()
+RUN_STORY = [
+    "run.requested",
+    "run.created",
+    "run.queued",
+    "run.placed",
+    "run.evidence",
+    "run.started",
+    "run.evidence",
+    "run.finished",
+]  # of a run whose workload ends by itself
 
 
 def signer_for(identity: str) -> Ed25519Signer:
@@ -377,20 +374,7 @@ class World:
 
 def scheme(policy: Policy, signer: Ed25519Signer, names: Iterable[str]) -> Scheme:
     """How to place on executors that are all alike."""
-    nodes = tuple(
-        Node(
-            name=name,
-            ssh_ref=name,
-            enabled=True,
-            os="linux",
-            arch="x86_64",
-            health=Health.READY,
-            trust_zone="local",
-            backends=None,
-            capabilities={},
-        )
-        for name in names
-    )
+    nodes = tuple(node(name, ssh_ref=name) for name in names)
     inventory = Inventory(
         executors=nodes,
         builders=nodes,

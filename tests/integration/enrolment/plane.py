@@ -1,46 +1,39 @@
 """Control on a real PostgreSQL and a nats-server that asks it who may connect; hosts that only talk NATS."""
 
 import asyncio
-import json
 import secrets
 import uuid
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 import nkeys
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from agentplane.bus import subjects
 from agentplane.bus.accounts import Callout, ServerConfig, User, control, person, render, watcher
 from agentplane.bus.callout import Issuer
 from agentplane.bus.nats import NatsBus
 from agentplane.bus.nkeys import create_seed_file
-from agentplane.daemon.config import check_settings
-from agentplane.daemon.lifecycle import Lifecycle
 from agentplane.enrolment import facts
 from agentplane.enrolment.keys import public_keys
 from agentplane.enrolment.requests import AnnouncementReply, JoinReply, announcement, join_request
 from agentplane.errors import AgentplaneError, Denied
 from agentplane.events import cloudevents
 from agentplane.events.model import StoredEvent
-from agentplane.evidence.keys import Ed25519Signer, executor_identity, public_pem
+from agentplane.evidence.keys import Ed25519Signer, executor_identity
 from agentplane.intents.executors import wish
 from agentplane.runs.executors import SYSTEM_TENANT, executor_stream
 from agentplane.runs.protocol import HeartbeatReply
 from agentplane.store.postgres import PostgresEventStore
-from agentplane.store.roles import APPEND
-from services.control.app import run
 from services.control.config import ControlSettings
 from tests.nats_server import NatsServer
 from tests.postgres import Database
-from tests.scenario.world import TENANT, Executor, signer_for
+from tests.scenario.servers import control_settings
+from tests.scenario.world import TENANT, Executor
 
 Wanted = Callable[[StoredEvent], bool]
-INVENTORY = {"executors": [{"name": "declared", "sshRef": "here", "caps": {"os": "linux", "arch": "x86_64"}}]}
 
 
 class AskingServer(NatsServer):
@@ -66,42 +59,11 @@ class AskingServer(NatsServer):
 
 
 def settings(database: Database, server: NatsServer, where: Path, **more: object) -> ControlSettings:
-    signer = signer_for("control")
-    (where / "executors").mkdir(parents=True)
-    raw = signer._private_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    (where / "control.key").write_bytes(raw)
-    (where / "control.key").chmod(0o600)
-    (where / "control.pub").write_bytes(public_pem(signer.public_key))
-    (where / "executors/declared.pub").write_bytes(public_pem(signer_for("executor/declared").public_key))
-    (where / "inventory.json").write_text(json.dumps(INVENTORY))
-    document = {
-        "nats": {"servers": [server.url], "nkey_seed_file": str(server.seed("control"))},
-        "postgres": {"conninfo": database.conninfo(APPEND)},
-        "signing_key_file": str(where / "control.key"),
-        "executor_keys_dir": str(where),
-        "inventory_file": str(where / "inventory.json"),
-        "tenants": [TENANT],
-        "heartbeat_seconds": 1,
-        "joining": {
-            "issuer_seed_file": str(server.directory / "issuer.nk"),
-            "watcher_nkey_seed_file": str(server.seed("watcher")),
-        },
-        **more,
+    joining = {
+        "issuer_seed_file": str(server.directory / "issuer.nk"),
+        "watcher_nkey_seed_file": str(server.seed("watcher")),
     }
-    return check_settings(document, ControlSettings, origin="test")
-
-
-@asynccontextmanager
-async def daemon(config: ControlSettings) -> AsyncIterator[Lifecycle]:
-    lifecycle = Lifecycle()
-    serving = asyncio.create_task(run(config, lifecycle))
-    try:
-        yield lifecycle
-    finally:
-        lifecycle.stop("test over")
-        await serving
-        await lifecycle.close()
-        assert lifecycle.failure is None
+    return control_settings(database, server, where, "declared", heartbeat_seconds=1, joining=joining, **more)
 
 
 class Host:

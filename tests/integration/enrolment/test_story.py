@@ -18,8 +18,9 @@ from agentplane.evidence.statement import RunRef
 from agentplane.runs.model import RunStarted
 from agentplane.store.postgres import PostgresEventStore
 from agentplane.store.roles import APPEND
-from tests.integration.enrolment.plane import AskingServer, Host, Operator, daemon, is_denied, settings
+from tests.integration.enrolment.plane import AskingServer, Host, Operator, is_denied, settings
 from tests.postgres import Database
+from tests.scenario.servers import daemon
 from tests.scenario.world import GUEST, TENANT
 
 TOKEN = "apjoin_" + "t" * 43

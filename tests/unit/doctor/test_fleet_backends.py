@@ -7,21 +7,13 @@ from msgspec.structs import replace
 from agentplane.doctor.check import healthy
 from agentplane.doctor.fleet import fleet
 from agentplane.projections.executors import ExecutorView
-from agentplane.runs.protocol import Acceleration, ExecutorFacts
+from agentplane.runs.protocol import Acceleration
+from tests.executors import host_facts
 
 WHEN = datetime(2026, 11, 21, tzinfo=UTC)
-FACTS = ExecutorFacts(
-    os="linux",
-    arch="x86_64",
+FACTS = host_facts(
     backends=("microvm",),
-    networks=("none",),
     kvm=Acceleration(usable=False, cause="host.missing-program: qemu-system-x86_64 is not installed"),
-    vcpus=2,
-    memory_mib=4096,
-    disk_mib=9999,
-    secrets=(),
-    draining=False,
-    versions={},
 )
 
 

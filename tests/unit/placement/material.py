@@ -5,50 +5,23 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from agentplane.fleet.inventory import Health, Inventory, Node
+from agentplane.fleet.inventory import Inventory, Node
 from agentplane.placement.model import ExecutorState, Placement, PlacementRequest
 from agentplane.placement.place import place
 from agentplane.policy import Policy
 from agentplane.runs.model import Check, Resources
-from agentplane.runs.protocol import Acceleration, ExecutorFacts
+from agentplane.runs.protocol import Acceleration
+from tests.executors import host_facts
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
-WORKING = Acceleration(usable=True, cause="ok")
 HANGS = Acceleration(usable=False, cause="hang: no sentinel within 20 s")
-FACTS = ExecutorFacts(
-    os="linux",
-    arch="x86_64",
-    backends=("microvm", "process"),
-    networks=("none",),
-    kvm=HANGS,
-    vcpus=4,
-    memory_mib=4096,
-    disk_mib=40960,
-    secrets=("TOKEN",),
-    draining=False,
-    versions={},
-)
+FACTS = host_facts(kvm=HANGS, disk_mib=40960, secrets=("TOKEN",), versions={})
 REQUEST = PlacementRequest(
     backend_intent="microvm",
     network_mode="none",
     resources=Resources(vcpus=1, memory_mib=256, disk_mib=1024),
     lane="staging",
 )
-
-
-def node(name: str, **changes: Any) -> Node:
-    plain = Node(
-        name=name,
-        ssh_ref=f"{name}.example",
-        enabled=True,
-        os="linux",
-        arch="x86_64",
-        health=Health.READY,
-        trust_zone="local",
-        backends=None,
-        capabilities={},
-    )
-    return replace(plain, **changes)
 
 
 _OF_CONTROL = ("last_seen", "leases", "fenced", "left", "drain", "clock")

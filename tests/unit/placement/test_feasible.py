@@ -12,7 +12,8 @@ from agentplane.placement.model import ExecutorState
 from agentplane.placement.place import place
 from agentplane.policy import LanePolicy, Policy
 from agentplane.runs.model import Resources
-from tests.unit.placement.material import HANGS, NOW, REQUEST, WORKING, ask, codes, fleet, node, row, state
+from tests.executors import WORKING, node
+from tests.unit.placement.material import HANGS, NOW, REQUEST, ask, codes, fleet, row, state
 
 BIG = Resources(vcpus=4, memory_mib=4096, disk_mib=40960)
 KVM_ONLY = Policy(lanes={"staging": LanePolicy(require_kvm=True, backends=("microvm", "process"))})

@@ -16,7 +16,8 @@ from agentplane.placement.model import ExecutorState, Placement, PlacementReques
 from agentplane.placement.place import BY_BUNDLE, BY_CALLER, BY_DEFAULT, BY_SCORE, place
 from agentplane.policy import Policy
 from agentplane.runs.model import Resources
-from tests.unit.placement.material import HANGS, NOW, REQUEST, WORKING, ask, codes, fleet, node, row, state
+from tests.executors import WORKING, node
+from tests.unit.placement.material import HANGS, NOW, REQUEST, ask, codes, fleet, row, state
 
 ABC = (node("a"), node("b"), node("c"))
 FULL = Resources(vcpus=4, memory_mib=0, disk_mib=0)

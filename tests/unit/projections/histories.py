@@ -12,23 +12,18 @@ from agentplane.intents.runs import run_stream
 from agentplane.runs import executors, facts, model
 from agentplane.runs.executors import executor_stream
 from agentplane.runs.model import Wire
-from agentplane.runs.protocol import Acceleration, ExecutorFacts
+from agentplane.runs.protocol import Acceleration
 from agentplane.runs.states import Outcome
+from tests.executors import host_facts
 
 EPOCH = datetime(2026, 3, 1, tzinfo=UTC)
 NAMESPACE = uuid.UUID(int=7)
 
-FACTS = ExecutorFacts(
-    os="linux",
-    arch="x86_64",
-    backends=("microvm", "process"),
-    networks=("none",),
+FACTS = host_facts(
     kvm=Acceleration(usable=False, cause="absent: no /dev/kvm"),
     vcpus=2,
     memory_mib=2048,
     disk_mib=4096,
-    secrets=(),
-    draining=False,
     versions={"qemu": "7.2"},
 )
 
