@@ -15,7 +15,6 @@ from typing import Final
 
 from agentplane.errors import Broken, Transient
 from agentplane.runners import launch as launches
-from agentplane.runners.command import last_lines
 from agentplane.runners.launch import ANSWER_TIMEOUT_S, ShimHandle
 from agentplane.runners.plan import Plan
 from agentplane.runners.shim import contract
@@ -73,7 +72,7 @@ def hand_over(link: socket.socket, directory: Path, what: Launch, secrets: Seque
     except OSError as exc:
         answer = {"error": f"the guest's unit went away: {exc.strerror}"}
     if answer != {}:
-        said = str(answer["error"]) if answer else last_lines((directory / contract.SHIM_LOG).read_bytes())
+        said = str(answer["error"]) if answer else launches.words_of(directory)
         raise Broken(
             said or "the guest's unit ended without a word",
             code="runner.launch",

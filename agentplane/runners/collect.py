@@ -12,6 +12,7 @@ from typing import BinaryIO, Final
 
 from agentplane.errors import Broken, Refused
 from agentplane.guests.tarball import Entry, TarLimits, scan
+from agentplane.runners.foreign import open_foreign
 from agentplane.runs.model import ArtifactFact
 
 _CHUNK_BYTES: Final = 1 << 20
@@ -30,7 +31,7 @@ def extract(
         Refused: code `artifacts.tar`, `artifacts.reserved`, or `artifacts.in-the-way` (a name is taken in `target`).
         Broken: code `artifacts.write`, the host's disk does not take them.
     """
-    with archive.open("rb") as source:
+    with _opened_archive(archive) as source:
         entries = scan(source, limits)
         _check_reserved(entries, reserved)
         root = os.open(target, _DIRECTORY)
@@ -44,6 +45,13 @@ def extract(
             raise Broken(f"the artifacts cannot be written: {exc}", code="artifacts.write", where=str(target)) from exc
         finally:
             os.close(root)
+
+
+def _opened_archive(archive: Path) -> BinaryIO:
+    try:
+        return os.fdopen(open_foreign(archive), "rb")
+    except OSError as exc:
+        raise Refused(f"there is no archive to read: {exc.strerror}", code="artifacts.tar", where=str(archive)) from exc
 
 
 def _check_reserved(entries: tuple[Entry, ...], reserved: frozenset[str]) -> None:

@@ -4,7 +4,6 @@ A launch directory is made exclusively, so one (run, epoch, attempt) runs once, 
 in it for as long as it lives: a taken lock is a running execution, outcome.json a finished one, neither a lost one.
 """
 
-import json
 import os
 import select
 import signal
@@ -20,6 +19,7 @@ import msgspec
 
 from agentplane.errors import Broken, Conflict, NotFound, Refused
 from agentplane.runners.command import last_lines
+from agentplane.runners.foreign import read_foreign
 from agentplane.runners.plan import Ending, Plan
 from agentplane.runners.shim import __main__ as shim_main
 from agentplane.runners.shim import cgroups, contract
@@ -29,6 +29,7 @@ from agentplane.runs.states import Outcome
 
 _SHIM: Final = str(Path(shim_main.__file__))
 ANSWER_TIMEOUT_S: Final = 20.0
+_MAX_WORDS: Final = 2000
 _MAX_ANSWER_BYTES: Final = 1 << 20  # launched.json and outcome.json have some hundred
 
 
@@ -126,7 +127,7 @@ def start(directory: Path, launch: Launch, secrets: Sequence[bytes]) -> ShimHand
     answer = _converse(child, secrets)
     if answer != {}:
         child.wait()
-        said = str(answer["error"]) if answer else last_lines((directory / contract.SHIM_LOG).read_bytes())
+        said = str(answer["error"]) if answer else words_of(directory)
         raise Broken(said or "the shim ended without a word", code="runner.launch", where=str(directory))
     return ShimHandle(directory, os.pidfd_open(child.pid), child)
 
@@ -159,8 +160,19 @@ def order_end(directory: Path, reason: str) -> bool:
 
 
 def parse_answer(line: bytes) -> dict[str, object] | None:
-    """What a shim said of its start: `{}`, or why not; None when it said nothing."""
-    return dict(json.loads(line)) if line else None
+    """What a shim said of its start: `{}`, or why not; None when it said nothing that can be understood."""
+    try:
+        answer = msgspec.json.decode(line, type=dict[str, str])
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    return {} if not answer else {"error": answer.get("error", "")[:_MAX_WORDS]}
+
+
+def words_of(directory: Path) -> str:
+    """The last that a shim wrote on its standard error; nothing where that is no file."""
+    with suppress(OSError):
+        return last_lines(read_foreign(directory / contract.SHIM_LOG, _MAX_ANSWER_BYTES))
+    return ""
 
 
 def adopt(directory: Path) -> ShimHandle | Ending:
@@ -190,7 +202,7 @@ def adopt(directory: Path) -> ShimHandle | Ending:
 def ending_of(directory: Path) -> Ending | None:
     """The outcome that its shim wrote; None where there is none (yet)."""
     try:
-        data = _read(directory / contract.OUTCOME)
+        data = read_foreign(directory / contract.OUTCOME, _MAX_ANSWER_BYTES)
     except FileNotFoundError:
         return None
     except OSError as exc:  # a link, for one
@@ -217,24 +229,17 @@ def _converse(child: "subprocess.Popen[bytes]", secrets: Sequence[bytes]) -> dic
 
 def _launched(directory: Path) -> Launched | None:
     try:
-        launched: Launched = json.loads(_read(directory / contract.LAUNCHED))
-    except FileNotFoundError:
+        data = read_foreign(directory / contract.LAUNCHED, _MAX_ANSWER_BYTES)
+        return msgspec.json.decode(data, type=Launched)
+    except (OSError, msgspec.DecodeError, RecursionError):  # not there yet, or not of a shim's making
         return None
-    return launched
-
-
-def _read(path: Path) -> bytes:
-    """A small file of a shim's making, which is no link to anything else."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as file:
-        return file.read(_MAX_ANSWER_BYTES)
 
 
 def _running(directory: Path, launched: Launched) -> ShimHandle | None:
     """A handle on the very process that wrote launched.json, or None when it is gone."""
     try:
         pidfd = os.pidfd_open(launched["shim_pid"])
-    except ProcessLookupError:
+    except (OSError, OverflowError):  # there is no such process, or there cannot be
         return None
     # Looked at after the descriptor is held: whose lock is still taken lived all the time, so the number was its own.
     # The shim of a guest unit is another user's, /proc need not tell us about it.

@@ -17,6 +17,7 @@ import msgspec
 from agentplane.bus import subjects
 from agentplane.errors import AgentplaneError
 from agentplane.ports import Bus
+from agentplane.runners.foreign import open_foreign
 from services.executor.runstate import RunKey
 
 _LOOK_S: Final = 0.1  # a file tells nobody that it grew
@@ -101,9 +102,9 @@ class _Tail:
 
     def _new_chunks(self, most: int) -> list[bytes]:
         try:
-            descriptor = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            descriptor = open_foreign(self._path)
         except OSError:
-            return []  # not there yet
+            return []  # not there yet, or no file
         try:
             data = os.pread(descriptor, most, self._offset)
         finally:
@@ -112,7 +113,7 @@ class _Tail:
 
     def _size(self) -> int:
         with contextlib.suppress(OSError):
-            return self._path.stat().st_size
+            return self._path.lstat().st_size
         return 0
 
     async def _emit(self, data: bytes) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from agentplane.errors import AgentplaneError, NotFound, Refused
+from agentplane.runners.foreign import open_foreign
 from agentplane.runs.pieces import CONSOLE, MAX_PIECE_BYTES, Piece, PieceRequest
 from services.executor.durable import disk_errors
 from services.executor.runstate import RunKey, Stage
@@ -67,7 +68,7 @@ def _request(data: bytes) -> PieceRequest:
 
 def _read(path: Path, offset: int, limit: int) -> Piece:
     # The list was made of what the collector wrote; a link here is not its doing.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    descriptor = open_foreign(path)
     try:
         size = os.fstat(descriptor).st_size
         data = os.pread(descriptor, limit, offset) if offset < size else b""

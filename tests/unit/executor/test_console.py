@@ -1,5 +1,6 @@
 import asyncio
 import json
+import os
 from pathlib import Path
 
 from agentplane.bus.memory import MemoryBus
@@ -84,3 +85,13 @@ async def test_a_link_in_the_consoles_place_is_not_followed(tmp_path: Path) -> N
     async with Console(bus, "exec-1", 1000).following(KEY, tmp_path, adopted=False):
         pass
     assert b"hush" not in await published(bus)
+
+
+async def test_a_console_that_is_a_pipe_or_a_link_is_not_waited_for_nor_shown(tmp_path: Path) -> None:
+    bus = MemoryBus()
+    (tmp_path / "key").write_text("private")
+    (tmp_path / "events.jsonl").symlink_to(tmp_path / "key")
+    os.mkfifo(tmp_path / "console.log")
+    async with Console(bus, "exec-1", 1 << 20).following(KEY, tmp_path, adopted=True):
+        pass
+    assert b"private" not in await published(bus) + await published(bus, EVENTS)
