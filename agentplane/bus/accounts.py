@@ -88,6 +88,7 @@ def control(public_key: str, name: str = "control") -> User:
             "agentplane-executor.*.heartbeat",
             "agentplane-executor.*.key",
             "agentplane-join.*.request",
+            "agentplane-attest.*.executor-keys",
             "$SYS.REQ.USER.AUTH",  # who may connect (agentplane.bus.callout)
         ),
     )
@@ -141,6 +142,7 @@ def person(public_key: str, tenant: str, name: str, *, operator: bool = False) -
         publish=(
             f"agentplane.{tenant}.intent.>",
             f"agentplane-query.{tenant}.*",
+            f"agentplane-attest.{tenant}.executor-keys",
             *(_OPERATORS if operator else ()),
         ),
         subscribe=(

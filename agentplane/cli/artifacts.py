@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from agentplane.cli import context as contexts
-from agentplane.cli import render
+from agentplane.cli import key_history, render
 from agentplane.cli.asking import builtins
 from agentplane.errors import NotFound, Tampered
 
@@ -139,13 +139,14 @@ def _sealed_run(ctx: click.Context, run: str) -> "tuple[str, tuple[Record, ...]]
     from agentplane.cli.records import opened, trusted_keys
     from agentplane.evidence.export import select_attempt
 
-    trusted = trusted_keys(ctx, None)
+    own = trusted_keys(ctx, None)
 
     async def question(client: "QueryClient") -> "tuple[str, tuple[EvidenceRow, ...]]":
         view = await client.run(run)
         return view.name, await client.evidence(view.name)
 
     name, rows = ask(ctx, question)
+    trusted = key_history.trusted_for(ctx, name, rows, own)
     records = select_attempt([opened(row, trusted) for row in rows if not row.fenced])
     if any(record.statement.predicate.run.name != name for record in records):
         raise Tampered("evidence of another run was answered", code="evidence.run", where=name)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from agentplane.cli import render
+from agentplane.cli import key_history, render
 from agentplane.cli.asking import ask, builtins
 from agentplane.cli.records import opened, trusted_keys
 from agentplane.errors import AgentplaneError, Refused
@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     from agentplane.projections.run_view import RunView
     from agentplane.queries.client import QueryClient
 
-_KEYS_HELP = "Public keys to trust: control.pub and executors/<name>.pub [default: those of this agentplane]"
+_KEYS_HELP = (
+    "Public keys to trust: control.pub, and executors/<name>.pub where control's word for an executor is not enough "
+    "[default: those of this agentplane]"
+)
 _Keys = click.Path(path_type=Path, exists=True, file_okay=False)
 
 
@@ -40,8 +43,9 @@ def evidence() -> None:
 @click.pass_context
 def show(ctx: click.Context, run: str, keys: Path | None, output: str) -> int:
     """List every statement about RUN, who signed it and whether the signature is good; exit status 7 if one is not."""
-    trusted = trusted_keys(ctx, keys)
-    rows: tuple[EvidenceRow, ...] = ask(ctx, lambda client: _evidence(client, run))[1]
+    own = trusted_keys(ctx, keys)
+    view, rows = ask(ctx, lambda client: _evidence(client, run))
+    trusted = key_history.trusted_for(ctx, view.name, rows, own)
     signed = [(row, _signature(row, trusted)) for row in rows]
     answer = [{**builtins(row), "signature": signature} for row, signature in signed]
     lines = [
@@ -68,17 +72,25 @@ def export(  # noqa: PLR0917 - one parameter per option
     ctx: click.Context, run: str, target: Path, artifacts: Path | None, keys: Path | None, output: str
 ) -> int:
     """Write all that a stranger needs to verify RUN into a new directory."""
+    import msgspec
+
     from agentplane.evidence.export import select_attempt
     from agentplane.evidence.export_file import open_within, write_export
 
-    trusted = trusted_keys(ctx, keys)
+    own = trusted_keys(ctx, keys)
     view, rows, subject = ask(ctx, lambda client: _all_of(client, run))
+    trusted, executor_keys = key_history.asked(ctx, view.name, own)
+    marked = tuple(opened(row, trusted) for row in rows if row.mark) if executor_keys else ()
+    subject = msgspec.structs.replace(subject, executor_keys=executor_keys, marked=marked)
     records = select_attempt([opened(row, trusted) for row in rows if not row.fenced])
     with tempfile.TemporaryDirectory(prefix="agentplane-export-") as away:
         directory = artifacts_here(view, artifacts) or _fetched(ctx, view.name, records, Path(away))
         files = write_export(target, records, subject, trusted, open_within(directory))
     answer = {"run": view.name, "directory": str(target), "files": files, "statements": len(records)}
+    answer |= {"keyHistory": executor_keys is not None, "marked": len(marked)}
     render.emit(answer, output, lambda: click.echo(str(target)))
+    if marked:
+        render.say(f"{len(marked)} more statements were kept and not believed: their keys counted no longer")
     render.say(f"{len(records)} statements, {files} files; verify them: agentplane evidence verify {target}")
     return 0
 
@@ -86,16 +98,18 @@ def export(  # noqa: PLR0917 - one parameter per option
 @evidence.command()
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--keys", type=_Keys, help=_KEYS_HELP)
+@click.option("--require-key-history", is_flag=True, help="Refuse an export in which control says nothing of keys.")
 @render.output_option
 @click.pass_context
-def verify(ctx: click.Context, path: Path, keys: Path | None, output: str) -> int:
+def verify(ctx: click.Context, path: Path, keys: Path | None, require_key_history: bool, output: str) -> int:
     """Verify the export at PATH offline, step by step; exit status 1 when anything in it is not as it was signed."""
     from agentplane.clock import SystemClock
     from agentplane.evidence.export_file import read_export
     from agentplane.evidence.verify import verify_export
 
     trusted = trusted_keys(ctx, keys)
-    report = verify_export(read_export(path), trusted, SystemClock().now())
+    now = SystemClock().now()
+    report = verify_export(read_export(path), trusted, now, need_key_history=require_key_history)
     answer = {"verified": report.verified, "verdict": report.verdict, **builtins(report)}
     render.emit(answer, output, lambda: _steps(report))
     render.say(f"{path}: {report.verdict}", style="green" if report.verified else "red")

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from agentplane.controllers.records import ExecutorRecord
 from agentplane.enrolment import fold as enrolment
+from agentplane.enrolment import spans
 from agentplane.events.codec import payload
 from agentplane.events.model import Event, StoredEvent
 from agentplane.runs import executors
@@ -33,7 +34,9 @@ def apply_to_executor(record: ExecutorRecord | None, stored: StoredEvent) -> Exe
     step = _STEPS.get(stored.event.type)
     changed = step(known, stored.event) if step else known
     if enrolment.applies(stored.event):
-        changed = replace(known, enrolment=enrolment.apply(known.enrolment, stored.event))
+        after = enrolment.apply(known.enrolment, stored.event)
+        events = spans.after(known.key_events, known.enrolment, after, stored.sequence)
+        changed = replace(known, enrolment=after, key_events=events)
     return replace(changed, version=stored.stream_version, last_event=stored.event.id)
 
 

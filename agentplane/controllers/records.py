@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from agentplane.enrolment.model import NONE, Enrolment
+from agentplane.enrolment.spans import NO_EVENTS, KeyEvents
 from agentplane.evidence.journal import Head
 from agentplane.runs.executors import ExecutorLeased
 from agentplane.runs.model import RunCreated, RunFinished, RunStarted, RunWaiting
@@ -93,3 +94,4 @@ class ExecutorRecord(msgspec.Struct, frozen=True, kw_only=True):
     journal_index: int = 0  # its journal is committed up to here
     journal_digest: str | None = None
     enrolment: Enrolment = NONE
+    key_events: KeyEvents = NO_EVENTS  # at which events its keys came and went

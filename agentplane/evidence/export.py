@@ -3,6 +3,8 @@
 evidence.jsonl     the envelopes, one a line, in order; the seal last
 bundle.json        the bundle document (RFC 8785): its sha256 is what every statement is about
 pins.json          what ran (RFC 8785, agentplane.runs.pinned): its sha256 is in the signed decision; not if refused
+executor-keys.json which executors' keys counted when, signed by control (agentplane.evidence.key_history); older: none
+marked.jsonl       envelopes that were kept and not believed, as that history says; only where there are any
 artifacts/…        the files of the artifact directory, the documents among them
 manifest.json      counts and digests of all of the above, unsigned: for people, and checked like the rest
 keys/…             the public keys that signed, for convenience only: trust comes from the verifier's own keys
@@ -23,6 +25,8 @@ from agentplane.ids import Digest
 EVIDENCE: Final = "evidence.jsonl"
 BUNDLE: Final = "bundle.json"
 PINS: Final = "pins.json"
+EXECUTOR_KEYS: Final = "executor-keys.json"
+MARKED: Final = "marked.jsonl"
 MANIFEST: Final = "manifest.json"
 ARTIFACTS: Final = "artifacts/"
 KEYS: Final = "keys/"
@@ -45,6 +49,8 @@ class Export(msgspec.Struct, frozen=True, kw_only=True):
     manifest: bytes | None
     keys: Mapping[str, bytes]  # path -> content
     files: Mapping[str, FileDigest]  # path -> digest, for every regular file
+    executor_keys: bytes | None = None
+    marked: bytes | None = None
     strange: tuple[str, ...]  # what is neither a regular file nor a directory with one in it, in words
 
 

@@ -20,8 +20,10 @@ from agentplane.evidence.export import (
     ARTIFACTS,
     BUNDLE,
     EVIDENCE,
+    EXECUTOR_KEYS,
     KEYS,
     MANIFEST,
+    MARKED,
     PINS,
     Export,
     FileDigest,
@@ -31,6 +33,7 @@ from agentplane.evidence.export import (
     manifest_bytes,
     summarise,
 )
+from agentplane.evidence.key_history import open_history
 from agentplane.evidence.keys import TrustedKeys
 from agentplane.evidence.record import Record
 from agentplane.evidence.seal import SEAL_KIND, read_seal
@@ -49,6 +52,8 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
 
     bundle: dict[str, Any]  # the document
     pinned: Pinned | None = None  # None: the run was refused
+    executor_keys: bytes | None = None  # control's signed key history; None: nobody gave one
+    marked: tuple[Record, ...] = ()  # kept and not believed, as that history says
 
 
 def read_export(directory: Path) -> Export:
@@ -77,6 +82,8 @@ def read_export(directory: Path) -> Export:
         bundle=small.get(BUNDLE),
         pins=small.get(PINS),
         manifest=small.get(MANIFEST),
+        executor_keys=small.get(EXECUTOR_KEYS),
+        marked=small.get(MARKED),
         keys={path: data for path, data in small.items() if path.startswith(KEYS)},
         files=files,
         strange=tuple(strange),
@@ -135,13 +142,18 @@ def open_within(directory: Path) -> OpenFile:
 
 def _fill(work: Path, records: Sequence[Record], subject: Subject, trusted: TrustedKeys, open_file: OpenFile) -> int:
     documents = document_files(records)
+    signers = {record.key_id for record in records}
     contents = {
         EVIDENCE: evidence_bytes(records),
         BUNDLE: canonical_bytes(subject.bundle),
         **({PINS: pinned_bytes(subject.pinned)} if subject.pinned else {}),
         **{ARTIFACTS + name: data for name, data in documents.items()},
-        **key_files(trusted.find(record.key_id) for record in records),
     }
+    if subject.executor_keys is not None:
+        contents[EXECUTOR_KEYS] = subject.executor_keys
+        contents |= {MARKED: evidence_bytes(subject.marked)} if subject.marked else {}
+        signers.add(open_history(subject.executor_keys, trusted).key_id)
+    contents |= key_files(trusted.find(key_id) for key_id in signers)
     files: dict[str, FileDigest] = {}
     for path, data in contents.items():
         files[path] = _store(work, path, iter([data]))

@@ -106,6 +106,13 @@ class TrustedKeys:
         if known.identity != key.identity:
             raise ValueError(f"key {key.key_id} is claimed by {known.identity} and by {key.identity}")
 
+    def with_keys(self, keys: Mapping[str, tuple[Ed25519PublicKey, ...]]) -> "TrustedKeys":
+        """These keys and more. Raises ValueError as the constructor."""
+        more = TrustedKeys(keys)
+        for key in self._by_id.values():
+            more._add(key)
+        return more
+
     @property
     def identities(self) -> tuple[str, ...]:
         """Everybody who is trusted for something, sorted."""
@@ -126,7 +133,8 @@ class TrustedKeys:
             raise Tampered(
                 f"no trusted key has the id {wanted}",
                 code="evidence.untrusted-key",
-                hint="trusted keys come from --keys only; ask the signer's operator for the public key",
+                hint="trusted keys come from --keys, and of executors that it has none of from control's key history; "
+                "ask the signer's operator for the public key",
             )
         return key
 

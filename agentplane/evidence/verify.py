@@ -2,7 +2,7 @@
 
 ( 1) layout      regular files only; evidence.jsonl, bundle.json, manifest.json are there
 ( 2) envelopes   every line is one DSSE envelope in canonical form
-( 3) signatures  by keys that the verifier trusts
+( 3) signatures  by keys that the verifier trusts, or that control's signed key history names
 ( 4) statements  in-toto Statement v1 with our predicate, in canonical form
 ( 5) authority   control signs decisions, executors sign reports, each into its own journal
 ( 6) schemas     every artifact is valid against the schema that its predicate type names
@@ -18,6 +18,7 @@
 (16) times       in order, none in the future
 (17) keys        keys/ holds the trusted keys
 (18) manifest    describes exactly this export
+(19) key-times   every executor's statement was committed while its key counted, as the key history says
 
 Steps 1 to 6 establish what the records are: after a failure among them the rest is not checked. The other steps do
 not depend on each other and are all reported.
@@ -33,7 +34,7 @@ import msgspec
 from agentplane.errors import AgentplaneError
 from agentplane.evidence.export import Export, Summary, summarise
 from agentplane.evidence.keys import TrustedKeys
-from agentplane.evidence.steps import attempt, ending, files, pinned, records
+from agentplane.evidence.steps import attempt, ending, files, pinned, records, validity
 from agentplane.evidence.steps.case import Case
 
 STEPS: Final[tuple[tuple[str, Callable[[Case], str]], ...]] = (
@@ -55,6 +56,7 @@ STEPS: Final[tuple[tuple[str, Callable[[Case], str]], ...]] = (
     ("times", attempt.times),
     ("keys", files.keys),
     ("manifest", files.manifest),
+    ("key-times", validity.key_times),
 )
 _FOUNDATION: Final = 6
 
@@ -98,9 +100,14 @@ class VerifyReport(msgspec.Struct, frozen=True, kw_only=True):
         return f"NOT verified: step {first.number} ({first.name}): {first.detail}"
 
 
-def verify_export(export: Export, trusted: TrustedKeys, now: datetime) -> VerifyReport:
-    """Run all steps. Never raises for what is in the export: whatever is wrong is in the report."""
-    case = Case(export, trusted, now)
+def verify_export(
+    export: Export, trusted: TrustedKeys, now: datetime, *, need_key_history: bool = False
+) -> VerifyReport:
+    """Run all steps. Never raises for what is in the export: whatever is wrong is in the report.
+
+    `need_key_history`: an export without one fails; else that is a remark.
+    """
+    case = Case(export, trusted, now, need_key_history=need_key_history)
     steps: list[Step] = []
     founded = True
     for number, (name, step) in enumerate(STEPS, start=1):

@@ -33,6 +33,7 @@ from agentplane.ports import EventStore
 from agentplane.store.outbox import OutboxCursor
 from agentplane.store.postgres import PostgresEventStore
 from agentplane.store.relay import Relay
+from services.control.attesting import Attestor
 from services.control.bus import ControlBus
 from services.control.config import ControlSettings
 from services.control.connections import Connections
@@ -106,6 +107,7 @@ class Control:
         self.runtime = Runtime(store, bus, SystemClock(), found.registry.upcasters)
         self.roster = Roster(self.runtime, identity.inventory, identity.trusted, identity.nkeys)
         self.door = Door(self.runtime, bus, self.roster, identity.issuer)
+        self.attestor = Attestor(self.runtime, bus, identity.trusted, identity.signer)
         self.vigil = Vigil(
             self.runtime,
             bus,
@@ -145,6 +147,7 @@ class Control:
         await self.runtime.catch_up()
         self.vigil.forgive()
         await self.door.open()
+        await self.attestor.open()
         await self.vigil.start()
         people, alias, executors = self._intakes
         # Three consumers: reports that wait for their turn must not hold up people's intents.

@@ -10,6 +10,7 @@ from agentplane.errors import Refused, Tampered
 from agentplane.events.codec import strictly
 from agentplane.evidence.dsse import Envelope
 from agentplane.evidence.export import PINS, Export, document_files, is_refusal
+from agentplane.evidence.key_history import SignedHistory
 from agentplane.evidence.keys import CONTROL, TrustedKeys
 from agentplane.evidence.record import Record
 from agentplane.evidence.seal import RunSeal, read_seal
@@ -18,11 +19,13 @@ from agentplane.runs.pinned import Pinned
 
 
 class Case:
-    """One verification. Steps fill `lines`, `envelopes`, `signers` and `records` in that order."""
+    """One verification. Steps fill `lines`, `envelopes`, `signed_keys`, `signers`, `records` in that order."""
 
-    def __init__(self, export: Export, trusted: TrustedKeys, now: datetime) -> None:
+    def __init__(self, export: Export, trusted: TrustedKeys, now: datetime, *, need_key_history: bool = False) -> None:
         self.export = export
-        self.trusted = trusted
+        self.need_key_history = need_key_history
+        self.trusted = trusted  # and, from the step of signatures on, whom a signed key history speaks for
+        self.signed_keys: SignedHistory | None = None
         self.now = now
         self.lines: list[bytes] = []
         self.envelopes: list[Envelope] = []

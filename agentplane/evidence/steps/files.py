@@ -7,8 +7,10 @@ from agentplane.evidence.export import (
     ARTIFACTS,
     BUNDLE,
     EVIDENCE,
+    EXECUTOR_KEYS,
     KEYS,
     MANIFEST,
+    MARKED,
     PINS,
     FileDigest,
     key_files,
@@ -20,6 +22,7 @@ from agentplane.evidence.steps.case import Case, at
 from agentplane.runs.model import ArtifactFact
 
 _SEAL_FILE = "run-seal.json"
+_TOP = frozenset({EVIDENCE, BUNDLE, PINS, EXECUTOR_KEYS, MARKED, MANIFEST})
 
 
 def documents(case: Case) -> str:
@@ -59,7 +62,8 @@ def artifacts(case: Case) -> str:
 
 def keys(case: Case) -> str:
     """keys/ holds copies of the trusted keys that signed, and no others: nobody is led to trust another key."""
-    wanted = key_files(case.trusted.find(key_id) for key_id in {record.key_id for record in case.records})
+    used = {record.key_id for record in case.records} | ({case.signed_keys.key_id} if case.signed_keys else set())
+    wanted = key_files(case.trusted.find(key_id) for key_id in used)
     if dict(case.export.keys) != wanted:
         differing = {path for path, data in case.export.keys.items() if wanted.get(path) != data}
         path = min(differing or wanted.keys() - case.export.keys.keys())
@@ -70,7 +74,7 @@ def keys(case: Case) -> str:
 def manifest(case: Case) -> str:
     """manifest.json is the one that fits, and no file is left over."""
     for path in sorted(case.export.files):
-        if path not in {EVIDENCE, BUNDLE, PINS, MANIFEST} and not path.startswith((ARTIFACTS, KEYS)):
+        if path not in _TOP and not path.startswith((ARTIFACTS, KEYS)):
             raise Tampered("not part of an export", where=path, code="evidence.layout")
     if case.export.manifest != manifest_bytes(summarise(case.records), case.export.files):
         raise Tampered("does not describe this export", where=MANIFEST, code="evidence.manifest")

@@ -11,6 +11,7 @@ from agentplane.evidence.export import BUNDLE, EVIDENCE, MANIFEST
 from agentplane.evidence.record import Record, check_authority
 from agentplane.evidence.report import read_finished, read_started
 from agentplane.evidence.statement import read_statement
+from agentplane.evidence.steps import validity
 from agentplane.evidence.steps.case import Case, at
 
 T = TypeVar("T")
@@ -41,7 +42,8 @@ def envelopes(case: Case) -> str:
 
 
 def signatures(case: Case) -> str:
-    """Every envelope is signed by a key that the verifier trusts."""
+    """Every envelope is signed by a key that the verifier trusts, or that control vouches for in its key history."""
+    validity.trust(case)
     case.signers = _each(case.envelopes, lambda envelope: check_signature(envelope, case.trusted))
     used = {(who, envelope.key_id) for who, envelope in zip(case.signers, case.envelopes, strict=True)}
     return "by " + ", ".join(f"{identity} ({key_id[:12]})" for identity, key_id in sorted(used))

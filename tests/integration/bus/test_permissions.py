@@ -23,6 +23,8 @@ PUBLISH_DENIED = [
     ("alice", "agentplane.rival.intent.Run.run.requested"),
     ("alice", "agentplane.acme.fact.Run.run.finished"),
     ("alice", "agentplane-query.rival.runs-list"),
+    ("alice", "agentplane-attest.rival.executor-keys"),
+    ("exec-1", "agentplane-attest.acme.executor-keys"),
     ("alice", "agentplane-query.system.projections-rebuild"),
     ("olga", "agentplane-query.system.runs-list"),
     ("olga", "agentplane-query.rival.runs-list"),
@@ -47,6 +49,7 @@ SUBSCRIBE_DENIED = [
     ("alice", "agentplane-executor.*.log.>"),
     ("alice", "_INBOX.>"),
     ("alice", "agentplane-query.acme.*"),
+    ("alice", "agentplane-attest.acme.executor-keys"),
     ("projector", "agentplane-executor.*.heartbeat"),
     ("control", "agentplane-query.*.*"),
     ("control", ">"),
@@ -136,6 +139,8 @@ async def test_each_role_can_do_its_work(connect: dict[str, NatsBus]) -> None:
     await connect["exec-1"].emit("agentplane-executor.exec-1.log.default.some-run.console", b"line")
     await connect["control"].respond("agentplane-executor.*.heartbeat", echo)
     assert await connect["exec-1"].request("agentplane-executor.exec-1.heartbeat", b"h", timeout_s=5) == b"h"
+    await connect["control"].respond("agentplane-attest.*.executor-keys", echo)
+    assert await connect["alice"].request("agentplane-attest.acme.executor-keys", b"k", timeout_s=5) == b"k"
     await connect["projector"].respond("agentplane-query.*.*", echo)
     assert await connect["alice"].request("agentplane-query.acme.runs-list", b"q", timeout_s=5) == b"q"
     await connect["exec-1"].respond("agentplane-executor.exec-1.artifact", echo)

@@ -36,7 +36,11 @@ def test_settings_keep_what_they_say_and_get_the_users() -> None:
 def test_a_person_may_only_speak_for_the_own_tenant() -> None:
     document = merged({}, users(people={"alice": {"nkey": KEYS[0], "tenant": "acme"}}), origin="x")
     (alice,) = document["authorization"]["users"]
-    assert alice["permissions"]["publish"]["allow"] == ["agentplane.acme.intent.>", "agentplane-query.acme.*"]
+    assert alice["permissions"]["publish"]["allow"] == [
+        "agentplane.acme.intent.>",
+        "agentplane-query.acme.*",
+        "agentplane-attest.acme.executor-keys",
+    ]
 
 
 @pytest.mark.parametrize(

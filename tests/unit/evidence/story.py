@@ -302,6 +302,8 @@ def as_export(contents: dict[str, bytes]) -> Export:
         bundle=contents.get("bundle.json"),
         pins=contents.get("pins.json"),
         manifest=contents.get("manifest.json"),
+        executor_keys=contents.get("executor-keys.json"),
+        marked=contents.get("marked.jsonl"),
         keys={path: data for path, data in contents.items() if path.startswith("keys/")},
         files={path: _digest(data) for path, data in contents.items()},
         strange=(),

@@ -158,7 +158,7 @@ def test_the_command_says_yes_and_exits_0(exported: Path, keys: Path, capsys: py
     assert main(["evidence", "verify", str(exported), "--keys", str(keys), "-o", "json"]) == 0
     answer = json.loads(capsys.readouterr().out)
     assert answer["verified"] is True
-    assert [step["number"] for step in answer["steps"]] == list(range(1, 19))
+    assert [step["number"] for step in answer["steps"]] == list(range(1, 20))
 
 
 def test_the_command_names_what_was_changed_and_exits_1(
