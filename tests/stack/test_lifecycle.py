@@ -37,8 +37,9 @@ def test_up_heals_a_killed_supervisor_and_the_run_goes_on(plane: Plane, gated: P
     supervisor = supervision.pid(plane.layout)
     assert supervisor is not None
     os.kill(supervisor, signal.SIGKILL)
-    plane.call("stack", "up")
-    plane.reconfigure(heartbeat_seconds=1)  # `up` has written the configuration anew
+    said = plane.call("stack", "up").stderr
+    assert "control.json: heartbeat_seconds is kept as somebody set it" in said
+    assert json.loads((plane.layout.config / "control.json").read_text())["heartbeat_seconds"] == 1
     plane.call("stack", "status")
     os.kill(sleeper, signal.SIGTERM)
     assert plane.sealed(run)["succeeded"]
@@ -52,7 +53,6 @@ def test_down_takes_guests_along_and_the_next_up_runs_them_again(plane: Plane, g
     assert "ended 1 running guest" in plane.call("stack", "down").stderr
     assert living_in(plane.layout.root) == []
     plane.call("stack", "up")
-    plane.reconfigure(heartbeat_seconds=1)
     plane.until(run, "run.requeued")
     os.kill(plane.sleeper(run, 2), signal.SIGTERM)
     assert plane.sealed(run)["succeeded"]
