@@ -26,7 +26,8 @@ from services.control.intake import Intake
 from services.control.runtime import Runtime
 from services.control.scheduler import Scheduler
 from services.control.vigil import Vigil
-from tests.scenario.world import TENANT, Executor, scheme, signer_for, wish
+from tests.scenario.wishes import wish
+from tests.scenario.world import TENANT, Executor, scheme, signer_for
 
 WITHIN_S = 20
 

@@ -23,7 +23,8 @@ from services.control.config import ControlSettings
 from tests.nats_server import NatsServer, nats_server
 from tests.postgres import Database
 from tests.scenario.servers import control_settings, daemon
-from tests.scenario.world import RUN_STORY, TENANT, Executor, wish
+from tests.scenario.wishes import wish
+from tests.scenario.world import RUN_STORY, TENANT, Executor
 
 __all__ = ["nats_server"]
 

@@ -10,7 +10,8 @@ from agentplane.evidence.dsse import envelope_bytes
 from agentplane.evidence.record import open_record
 from agentplane.runs.protocol import ActiveRun
 from agentplane.runs.states import Outcome, RunState
-from tests.scenario.world import FACTS, RUN_STORY, World, bundle_document, wish
+from tests.scenario.wishes import bundle_document, wish
+from tests.scenario.world import FACTS, RUN_STORY, World
 
 
 def test_a_run_goes_from_wish_to_success() -> None:

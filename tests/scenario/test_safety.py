@@ -14,7 +14,8 @@ from agentplane.errors import Conflict, Refused
 from agentplane.events.model import StoredEvent
 from agentplane.runs.protocol import Assignment
 from agentplane.runs.states import Outcome
-from tests.scenario.world import Executor, Log, World
+from tests.scenario.log import Log
+from tests.scenario.world import Executor, World
 
 NAMES = ("exec-1", "exec-2")
 ENDS = {"run.finished", "run.superseded", "run.quarantined", "run.refused"}

@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agentplane.controllers import cancels, heartbeats, leases, reports, runs, schedule
@@ -20,19 +19,17 @@ from agentplane.controllers.run_fold import fold_run
 from agentplane.controllers.runs import Office
 from agentplane.controllers.schedule import Scheme
 from agentplane.controllers.state import ControlState
-from agentplane.events.model import Append, Event, StoredEvent, StreamId
+from agentplane.events.model import Event
 from agentplane.evidence.journal import Head, advance, executor_journal, next_link
 from agentplane.evidence.keys import Ed25519Signer, TrustedKeys, executor_identity
 from agentplane.evidence.record import About, issue
 from agentplane.evidence.report import finished_artifact, started_artifact
 from agentplane.evidence.statement import RunRef
 from agentplane.fleet.inventory import Inventory
-from agentplane.ids import EventId
 from agentplane.intents.runs import request_cancel, request_run, run_stream
 from agentplane.policy import Policy
 from agentplane.runs.model import (
     ArtifactFact,
-    FileFact,
     GuestPin,
     RunFinished,
     RunRequested,
@@ -46,13 +43,12 @@ from agentplane.runs.protocol import (
     HeartbeatRequest,
 )
 from agentplane.runs.states import Outcome
-from agentplane.store.ledger import Entry, Ledger
-from agentplane.store.prepare import prepare
 from tests.executors import host_facts, node
+from tests.scenario.log import Log
+from tests.scenario.wishes import wish
 
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 TENANT = "acme"
-SOURCE = StorePath(path="/nix/store/" + "a" * 32 + "-bundle", nar_hash="sha256:" + "b" * 52)
 GUEST = GuestPin(
     spec=StorePath(path="/nix/store/" + "c" * 32 + "-guest", nar_hash="sha256:" + "d" * 52),
     kernel="/nix/store/" + "e" * 32 + "-kernel",
@@ -74,89 +70,6 @@ RUN_STORY = [
 def signer_for(identity: str) -> Ed25519Signer:
     """The same key for the same identity, every time."""
     return Ed25519Signer(Ed25519PrivateKey.from_private_bytes(identity.encode().ljust(32, b".")[:32]), identity)
-
-
-def bundle_document(**policy: Any) -> dict[str, Any]:
-    """A valid bundle; keyword arguments change its policy."""
-    return {
-        "apiVersion": "agentplane.socioprophet.org/v0.2",
-        "kind": "Bundle",
-        "metadata": {
-            "name": "noop",
-            "version": "0.1.0",
-            "createdAt": "2026-02-01T00:00:00Z",
-            "licensePolicy": {"allowAGPL": False, "notes": "none"},
-        },
-        "spec": {
-            "vm": {
-                "backendIntent": "microvm",
-                "modulePath": "guest.nix",
-                "mounts": [],
-                "network": {"mode": "none"},
-                "resources": {"vcpu": 1, "memMiB": 1024, "diskGiB": 1},
-            },
-            "policy": {
-                "lane": "staging",
-                "maxRunSeconds": 60,
-                "failOnTimeout": True,
-                "humanGateRequired": False,
-                "policyPackRef": "policy-packs/dev/default",
-                "policyPackHash": "UNSET",
-                **policy,
-            },
-            "secrets": {"required": [], "secretRefRoot": "secrets://user"},
-            "artifacts": {"outDir": "./artifacts/noop"},
-            "smoke": {"script": "smoke.sh"},
-            "trust": {
-                "attestationMode": "executor",
-                "grantMode": "none",
-                "policyDecisionRequired": True,
-                "ledgerMode": "required",
-            },
-        },
-    }
-
-
-def wish(document: dict[str, Any] | None = None, **changes: Any) -> RunRequested:
-    """A wish to run the bundle."""
-    fields: dict[str, Any] = {
-        "bundle": document or bundle_document(),
-        "bundle_path": "bundles/noop",
-        "source": SOURCE,
-        "files": (
-            FileFact(path="guest.nix", type="regular", executable=False, size_bytes=100),
-            FileFact(path="smoke.sh", type="regular", executable=True, size_bytes=100),
-        ),
-    }
-    return RunRequested(**(fields | changes))
-
-
-class Log:
-    """Takes decisions as the store does: all or nothing, at expected versions, an id once."""
-
-    def __init__(self) -> None:
-        self.events: list[StoredEvent] = []
-        self._known: dict[EventId, Entry] = {}
-        self._versions: dict[StreamId, int] = {}
-
-    def append(self, appends: tuple[Append, ...], now: datetime) -> tuple[StoredEvent, ...]:
-        """Raises Conflict, Refused."""
-        request = prepare(appends, now)
-        ledger = Ledger(
-            head=len(self.events),
-            recorded_at=now,
-            versions={append.stream: self._versions.get(append.stream, 0) for append in appends},
-            known=self._known,
-        )
-        placed = ledger.place(request)
-        self.events += [entry.stored for entry in ledger.entries]
-        self._known |= {entry.stored.event.id: entry for entry in ledger.entries}
-        self._versions |= ledger.versions
-        return placed
-
-    def stream(self, stream: StreamId) -> list[StoredEvent]:
-        """One stream's events."""
-        return [stored for stored in self.events if stored.event.stream == stream]
 
 
 class Executor:
@@ -384,8 +297,3 @@ def scheme(policy: Policy, signer: Ed25519Signer, names: Iterable[str]) -> Schem
         require_enabled=True,
     )
     return Scheme(inventory=inventory, policy=policy, signer=signer, lease_seconds=30)
-
-
-def encoded(value: msgspec.Struct) -> bytes:
-    """A struct as it travels."""
-    return msgspec.json.encode(value)

@@ -20,7 +20,8 @@ from agentplane.policy import Policy
 from tests.domains import REGISTRY as LAMP_REGISTRY
 from tests.domains import Lamp, MemoryCursor, Meter, Shop, Switch
 from tests.scenario.shell import AdversarialStore, Moment, stored
-from tests.scenario.world import TENANT, World, signer_for, wish
+from tests.scenario.wishes import wish
+from tests.scenario.world import TENANT, World, signer_for
 
 ANY_KEY = signer_for("control")
 
