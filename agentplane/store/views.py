@@ -89,13 +89,11 @@ class ViewStore:
             self._stopped.add(name)
         return done.folded
 
-    def _meet(self, connection: AsyncConnection[Row]) -> bool:
-        """Whether the connection is a new one: the server may have crashed, and lost our last commits with it."""
-        if connection is self._known:
-            return False
-        self._known, self._page = connection, None
-        self._positions.clear()
-        return True
+    def _meet(self, connection: AsyncConnection[Row]) -> None:
+        """Trust no position over a new connection: the server may have crashed, and lost our last commits with it."""
+        if connection is not self._known:
+            self._known, self._page = connection, None
+            self._positions.clear()
 
     async def _next_page(self, connection: AsyncConnection[Row], name: str) -> tuple[int, Events] | None:
         position = self._positions.get(name)
@@ -111,26 +109,38 @@ class ViewStore:
     async def catch_up(self) -> int:
         """Bring every projection to the head of the log, in turns; how many events were folded. Raises as `step`."""
         total = 0
-        while folded := await self._pass_by() + sum([await self.step(name) for name in self._projections]):
+        while folded := await self._take_turns():
             total += folded
         self._page = None
         return total
 
-    async def _pass_by(self) -> int:
-        """Move on all projections to which the next events do nothing, in one statement; by how many events.
+    async def _take_turns(self) -> int:
+        """A batch for each projection, those that stand at the same place one after the other: a page is read once."""
+        async with self._turn, self._link.use() as connection:
+            self._meet(connection)
+        going = [name for name in self._projections if name not in self._stopped]
+        folded = sum([await self.step(name) for name in going if name not in self._positions])
+        for position in sorted({self._positions[name] for name in going if name in self._positions}):
+            passed = await self._pass_by(position)
+            if passed is None:
+                continue  # there is nothing after it
+            here = [name for name in going if self._positions.get(name) == position]
+            folded += passed + sum([await self.step(name) for name in here])
+        return folded
+
+    async def _pass_by(self, position: int) -> int | None:
+        """Move on all projections at a position to which the next events do nothing; by how many events.
 
         Most domains have nothing to do with most events: a transaction for each of them would hold up the others.
+        None: there are no events yet.
         """
         going = [each for each in self._projections.values() if each.name not in self._stopped]
-        positions = [self._positions[each.name] for each in going if each.name in self._positions]
-        if not positions:
-            return 0
         async with self._turn, self._link.use() as connection:
-            if self._meet(connection):
-                return 0
-            page = await self._page_after(connection, position := min(positions))
+            page = await self._page_after(connection, position)
+            if not page:
+                return None
             here = [each for each in going if self._positions.get(each.name) == position]
-            idle = [each for each in here if passes_by(each, page)] if page else []
+            idle = [each for each in here if passes_by(each, page)]
             if not idle:
                 return 0
             moved = await pass_by(connection, idle, position, page[-1].sequence)

@@ -13,7 +13,9 @@ from agentplane.projections.status import Rebuilt
 from agentplane.runs import facts
 from agentplane.runs.states import Outcome
 from agentplane.store import tallying
+from agentplane.store import views as views_module
 from agentplane.store.postgres import PostgresEventStore
+from agentplane.store.projecting import Events
 from agentplane.store.roles import PROJECT, READ
 from agentplane.store.view_reader import ViewReader
 from agentplane.store.views import ViewStore
@@ -228,6 +230,25 @@ async def test_what_a_crash_of_the_server_set_back_is_folded_again_without_new_e
         await views.catch_up()
     assert await views.catch_up() > 0
     assert tables(database) == before
+
+
+async def test_a_page_is_read_once_for_all_and_once_more_to_see_the_end(
+    store: PostgresEventStore, views: ViewStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = history().stored
+    await record(store, log[:20])
+    await views.catch_up()
+    pages: list[int] = []
+    read = views_module.read
+
+    async def counted(connection: psycopg.AsyncConnection[tuple[object, ...]], after: int, limit: int) -> Events:
+        pages.append(after)
+        return await read(connection, after, limit)
+
+    monkeypatch.setattr(views_module, "read", counted)
+    await record(store, log[20:21])
+    assert await views.catch_up() > 0
+    assert pages == [20, 21]
 
 
 async def test_two_projectors_at_once_are_one(store: PostgresEventStore, database: Database) -> None:
