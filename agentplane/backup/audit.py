@@ -10,12 +10,17 @@ from typing import Any, Final
 import psycopg
 
 from agentplane.backup.manifest import LogMark
+from agentplane.enrolment import fold
+from agentplane.enrolment.keys import trusted_keys
+from agentplane.enrolment.model import Enrolment
 from agentplane.errors import Tampered
 from agentplane.events.codec import payload
 from agentplane.events.digest import body_digest
+from agentplane.events.model import Event, Phase
 from agentplane.evidence.dsse import envelope_bytes
 from agentplane.evidence.keys import TrustedKeys
 from agentplane.evidence.record import Record, open_record
+from agentplane.runs.executors import executor_stream
 from agentplane.runs.model import RunEvidence
 from agentplane.store import sql
 from agentplane.store.connection import translated
@@ -39,12 +44,15 @@ def mark(conninfo: str) -> LogMark:
 def audit(conninfo: str, expected: LogMark, trusted: TrustedKeys, visit: Visit) -> LogMark:
     """Read every event, check it, and answer what the log holds. `visit` gets each committed statement, verified.
 
+    `trusted`: the keys that configuration gives; those of executors that joined stand in the log itself, which must be
+    the one that was backed up.
+
     Raises:
         Tampered: `backup.log`: a gap, an event that is not what its digest says, another past than `expected`, or
             fewer events; the codes of `open_record`: a statement that is not signed by a trusted key.
         Transient, Denied: as the database says.
     """
-    tally = _Tally()
+    tally, keys = _Tally(), _Keys(trusted)
     for entry in _entries(conninfo):
         stored = entry.stored
         if body_digest(stored.event, entry.data) != entry.digest:
@@ -52,12 +60,31 @@ def audit(conninfo: str, expected: LogMark, trusted: TrustedKeys, visit: Visit) 
         tally.add(stored.sequence, stored.event.type, entry.digest)
         if stored.event.type == EVIDENCE:
             said = payload(stored.event, RunEvidence)
-            visit(said, open_record(envelope_bytes(said.envelope), trusted))
+            visit(said, open_record(envelope_bytes(said.envelope), keys.trusted))
+        keys.see(stored.event)
         if stored.sequence == expected.last_sequence and tally.mark() != expected:
             raise _wrong(f"the log up to event {stored.sequence} is not the one that was backed up")
     if tally.last < expected.last_sequence:
         raise _wrong(f"the log ends at {tally.last}, but {expected.last_sequence} events were backed up")
     return tally.mark()
+
+
+class _Keys:
+    """Whom to believe, as the log goes by: more, whenever an executor was let in or renewed its keys."""
+
+    def __init__(self, declared: TrustedKeys) -> None:
+        self.trusted = self._declared = declared
+        self._enrolments: dict[str, Enrolment] = {}
+
+    def see(self, event: Event) -> None:
+        """Take note of an executor's keys; nobody but control writes into the streams of executors."""
+        name = event.stream.name
+        if event.phase is not Phase.FACT or event.stream != executor_stream(name) or not fold.applies(event):
+            return
+        before = self._enrolments.get(name, Enrolment())
+        after = self._enrolments[name] = fold.apply(before, event)
+        if after.keys != before.keys:
+            self.trusted = trusted_keys(self._declared, self._enrolments.items())
 
 
 class _Tally:

@@ -48,17 +48,19 @@ def take(source: Source, target: Path, *, with_keys: bool, now: datetime, say: S
         draft.rename(target)
         fsync_directory(target.absolute().parent)
     except OSError as exc:
-        raise Broken(f"cannot be written: {exc.strerror}", code="backup.io", where=str(exc.filename or draft)) from exc
+        raise Broken(f"cannot be copied: {exc.strerror}", code="backup.io", where=str(exc.filename or draft)) from exc
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return made
 
 
 def _fill(source: Source, draft: Path, *, with_keys: bool, now: datetime, say: Say) -> Manifest:
-    trusted = load_trusted_keys(source.trusted)
+    shutil.copytree(source.trusted, draft / TRUSTED)
+    if source.executor is not None:
+        _add_own_keys(source.executor, draft / TRUSTED / "executors")
+    trusted = load_trusted_keys(draft / TRUSTED)
     log = None if source.cluster is None else _copy_database(source.cluster, draft, say)
     journal = None if source.executor is None else _copy_executor(source.executor, draft, trusted, say)
-    shutil.copytree(source.trusted, draft / TRUSTED)
     (draft / CONFIG).mkdir()
     for path in source.files:
         shutil.copyfile(path, draft / CONFIG / path.name)
@@ -94,6 +96,17 @@ def _copy_executor(executor: ExecutorState, draft: Path, trusted: TrustedKeys, s
     attempts.pack(executor.directory, draft / attempts.ARCHIVE)
     journals.copy(executor.directory / "journal", draft / JOURNAL)
     return journals.Journal(draft / JOURNAL, executor.name, trusted).mark()
+
+
+def _add_own_keys(executor: ExecutorState, directory: Path) -> None:
+    """The public keys that it made itself (and had before), which nobody else on this host may know."""
+    keys = executor.directory / "keys"
+    found = [*keys.glob("current/*.pub"), *sorted(keys.glob("former/*.pub"))]
+    directory.mkdir(mode=0o700, exist_ok=True)
+    known = {path.read_bytes() for path in directory.glob("*.pub")}
+    for number, path in enumerate(found):
+        if path.read_bytes() not in known:
+            shutil.copyfile(path, directory / f"{executor.name}.own-{number}.pub")
 
 
 def _copy_secrets(directories: tuple[Path, ...], target: Path) -> None:

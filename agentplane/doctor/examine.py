@@ -14,7 +14,9 @@ from agentplane.store.migrate import latest_version
 
 def examine(role: Role, state_dir: Path) -> list[Check]:
     """Every check of a role, in the order in which they build on each other."""
-    checks = [*tools.python(), *tools.clock(), *tools.memory(), *tools.disk(state_dir)]
+    managed = role is not Role.DEVELOPER and units.running()
+    directory = (hosts.state_dir(role) if managed else None) or state_dir
+    checks = [*tools.python(), *tools.clock(), *tools.memory(), *tools.disk(directory)]
     if role in {Role.DEVELOPER, Role.EXECUTOR}:
         checks += [
             *tools.programs(),
@@ -23,7 +25,7 @@ def examine(role: Role, state_dir: Path) -> list[Check]:
             *nix.nix(),
             *acceleration.acceleration(state_dir),
         ]
-    if role is not Role.DEVELOPER and units.running():
+    if managed:
         return [*checks, *hosts.host(role, now=datetime.now(UTC))]
     if role in {Role.DEVELOPER, Role.CONTROL}:
         checks += [*tools.servers(), *_services(Layout(state_dir))]

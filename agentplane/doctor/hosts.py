@@ -5,7 +5,7 @@ import subprocess
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from agentplane.backup.series import whole
 from agentplane.backup.settings import BackupSettings
@@ -17,12 +17,16 @@ from agentplane.doctor.units import Show, Unit, show, unit
 from agentplane.errors import AgentplaneError
 from agentplane.store.migrate import latest_version
 
+if TYPE_CHECKING:
+    from services.executor.config import ExecutorSettings
+
 # what a role cannot do without, in the order in which they depend on each other
 UNITS: Final = {
     Role.CONTROL: ("agentplane-control.service", "agentplane-projector.service"),
     Role.EXECUTOR: ("agentplane-guest.socket", "agentplane-executor.service"),
 }
 _DATABASE: Final = "systemctl restart postgresql agentplane-database"
+_DATABASE_DIR: Final = Path("/var/lib/postgresql")
 _CONFIG_TIMEOUT_S: Final = 30
 _BUS_TIMEOUT_S: Final = 10
 _BACKUP_AGE: Final = timedelta(days=2)
@@ -37,7 +41,34 @@ def host(role: Role, *, now: datetime, ask: Show = show) -> list[Check]:
         if each.config is not None:
             checks += [_config(each), *_credentials(each)]
     main = units[0] if role is Role.CONTROL else units[-1]
+    if role is Role.EXECUTOR:
+        checks += _sandboxes(main, ask)
     return [*checks, *_connections(role, main), _backup(role, now, ask)]
+
+
+def state_dir(role: Role, ask: Show = show) -> Path | None:
+    """The directory whose disk a host of this role lives by; None: its unit does not say."""
+    if role is Role.CONTROL:
+        return _DATABASE_DIR
+    settings = _executor(unit(UNITS[role][-1], ask))
+    return None if settings is None else settings.state_dir
+
+
+def _executor(each: Unit) -> "ExecutorSettings | None":
+    from services.executor.config import ExecutorSettings  # noqa: PLC0415 - a daemon's model, only where it is
+
+    try:
+        return None if each.config is None else load_settings(each.config, ExecutorSettings)
+    except AgentplaneError:  # said by its own check
+        return None
+
+
+def _sandboxes(main: Unit, ask: Show) -> list[Check]:
+    """Who offers processes needs somebody who starts them."""
+    settings = _executor(main)
+    if settings is None or settings.guests is None or "process" not in settings.backends:
+        return []
+    return [_active(unit("agentplane-process.socket", ask))]
 
 
 def _short(each: Unit) -> str:

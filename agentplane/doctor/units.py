@@ -2,13 +2,13 @@
 
 import re
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-_PROPERTIES: Final = "LoadState,ActiveState,SubState,Result,NRestarts,UnitFileState,ExecStart,LoadCredential,User"
+_PROPERTIES: Final = "LoadState,ActiveState,SubState,Result,NRestarts,UnitFileState,ExecStart,User"
 _TIMEOUT_S: Final = 20
 # an ExecStart is shown in braces: path, argv[] with its words, ignore_errors, times
 _ARGV: Final = re.compile(r"argv\[\]=(.*?) ;")
@@ -47,18 +47,32 @@ def running() -> bool:
 
 
 def show(name: str) -> Mapping[str, str]:
-    """`systemctl show` of a unit; empty when the manager does not answer."""
-    argv = ["systemctl", "show", name, f"--property={_PROPERTIES}", "--no-pager"]
-    try:
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return {}
+    """`systemctl show` of a unit, and LoadCredential from its files; empty when the manager does not answer."""
     found: dict[str, str] = {}
-    for line in done.stdout.splitlines():
+    for line in _systemctl("show", name, f"--property={_PROPERTIES}"):
         key, separator, value = line.partition("=")
         if separator:  # a property that is a list comes once per entry
             found[key] = f"{found[key]} {value}" if key in found else value
-    return found
+    return found | {"LoadCredential": credentials_in(_systemctl("cat", name))}
+
+
+def credentials_in(lines: Iterable[str]) -> str:
+    """What a unit's file and drop-ins load, in one line: `systemctl show` has only `[unprintable]` for it (252)."""
+    given: list[str] = []
+    for line in lines:
+        key, _, value = line.partition("=")
+        if key.strip() == "LoadCredential":
+            given = [*given, value.strip()] if value.strip() else []  # an empty one drops those before
+    return " ".join(given)
+
+
+def _systemctl(*words: str) -> list[str]:
+    try:
+        argv = ["systemctl", *words, "--no-pager"]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    return done.stdout.splitlines()
 
 
 def unit(name: str, ask: Show = show) -> Unit:

@@ -108,7 +108,7 @@ def executor(options: argparse.Namespace) -> None:
         unit.append(_credential("join.token"))
     if options.cache:
         document["bundles"] = _cached(directory, options.cache)
-    backup = provision.documents(options.name)["backup-executor"]
+    backup = provision.documents(options.name)["backup-executor"] | {"files": [f"{directory}/executor.json"]}
     _documents(directory, {"executor": document, "backup-executor": backup}, ("executor", "backup-executor"))
     _drop_in("agentplane-executor", unit)
 

@@ -10,7 +10,7 @@ import pytest
 from agentplane.backup.manifest import NAME
 from agentplane.doctor import hosts
 from agentplane.doctor.check import Check, Role, Status
-from agentplane.doctor.units import unit
+from agentplane.doctor.units import credentials_in, unit
 
 NOW = datetime.now(UTC)
 
@@ -105,3 +105,9 @@ def test_a_host_that_is_not_backed_up_is_warned_about(
 
 def test_a_unit_that_is_not_there_is_not_loaded() -> None:
     assert not unit("agentplane-nothing.service", Manager()).loaded
+
+
+def test_credentials_are_those_of_the_units_files_the_last_word_counts() -> None:
+    first = ["# /etc/systemd/system/x.service", "[Service]", "LoadCredential=a:/keys/a", "LoadCredential=b:/keys/b"]
+    assert credentials_in(first) == "a:/keys/a b:/keys/b"
+    assert credentials_in([*first, "# /etc/x.service.d/own.conf", "LoadCredential=", "LoadCredential=c:/c"]) == "c:/c"
