@@ -3,23 +3,28 @@
 Requeues are shown, not waited for.
 """
 
+import uuid
 from collections import deque
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from agentplane.domains import admission
 from agentplane.domains.controller import Decision
+from agentplane.domains.model import Domain
 from agentplane.domains.reconciling import conclude
 from agentplane.domains.registry import Registry
 from agentplane.domains.resource import Resource
+from agentplane.domains.specs import read_wish
 from agentplane.domains.state import Resources
 from agentplane.domains.tasks import tasks_for
 from agentplane.events.model import Append, Event, StoredEvent, StreamId
+from agentplane.intents.resources import request_apply, request_delete
 
 MAX_EVENTS: Final = 200
+_TENANT, _ACTOR, _INTENT = "acme", "user:ada", uuid.UUID(int=1)
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,6 +43,40 @@ class Simulation(msgspec.Struct, frozen=True, kw_only=True):
     steps: tuple[Step, ...]
     after: Resource
     complete: bool
+
+    @property
+    def events(self) -> tuple[Event, ...]:
+        """All that would be stored after the wish itself, in order."""
+        return tuple(event for step in self.steps for event in step.events)
+
+
+def play(domain: Domain, document: dict[str, Any], *, now: datetime, before: Resource | None = None) -> Simulation:
+    """Play a document of a domain through admission and its controllers, for the domain's own tests.
+
+    `before`: the resource as another simulation left it (`after`); None: there is none yet.
+
+    Raises:
+        Refused, NotFound: the document does not fit, as `read_wish` and `simulate`.
+    """
+    registry = Registry((domain,))
+    wish = read_wish(registry, document, tenant=_TENANT, kind=None, origin="document")
+    intent = request_apply(
+        _INTENT,
+        stream=wish.stream,
+        api_version=wish.request.api_version,
+        spec=wish.request.spec,
+        labels=wish.request.labels,
+        finalizers=wish.request.finalizers,
+        actor=_ACTOR,
+        now=now,
+    )
+    return simulate(registry, before, intent, now)
+
+
+def play_deletion(domain: Domain, before: Resource, *, now: datetime) -> Simulation:
+    """Play the wish to delete a resource, as another simulation left it. Raises Refused, NotFound as `simulate`."""
+    stream = StreamId(before.tenant, before.kind, before.namespace, before.name)
+    return simulate(Registry((domain,)), before, request_delete(_INTENT, stream=stream, actor=_ACTOR, now=now), now)
 
 
 def simulate(registry: Registry, before: Resource | None, intent: Event, now: datetime) -> Simulation:

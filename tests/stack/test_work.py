@@ -11,8 +11,8 @@ from tests.stack.plane import ROOT, Plane, awaited
 
 pytestmark = pytest.mark.stack
 
-HISTORY = ROOT / "docs" / "examples" / "vermas.jsonl"
-ORDER = ROOT / "docs" / "examples" / "work-order.yaml"
+HISTORY = ROOT / "examples" / "vermas.jsonl"
+ORDER = ROOT / "examples" / "work-order.yaml"
 
 
 def got(plane: Plane, *words: str, **wanted: Any) -> dict[str, Any]:
