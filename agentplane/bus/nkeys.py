@@ -54,7 +54,12 @@ def read_seed(path: Path) -> bytearray:
         mode = path.stat().st_mode
         seed = bytearray(path.read_bytes().strip())
     except OSError as exc:
-        raise Denied(f"cannot read the key: {exc.strerror}", code="nkey.unreadable", where=str(path)) from exc
+        raise Denied(
+            f"cannot read the key: {exc.strerror}",
+            code="nkey.unreadable",
+            where=str(path),
+            hint="agentplane doctor shows keys; under systemd LoadCredential= says where it comes from",
+        ) from exc
     if mode & 0o077:
         raise Denied("others may read this key", code="nkey.mode", where=str(path), hint=f"chmod 600 {path}")
     return seed

@@ -79,6 +79,9 @@ def translate(error: psycopg.Error) -> AgentplaneError:  # noqa: C901, PLR0911 -
 
 
 def _unavailable(words: str) -> AgentplaneError:
+    if "no password supplied" in words:  # libpq passes over a password file that it cannot use
+        hint = "its password file (passfile) is missing, open to others (chmod 600), or without a line for this user"
+        return Denied(words, code="store.denied", hint=hint)
     if "password authentication failed" in words or "no pg_hba.conf entry" in words:
         return Denied(words, code="store.denied", hint="which role does this process connect as?")
     if words.endswith("does not exist") and "database" in words:

@@ -47,6 +47,8 @@ async def run(settings: ProjectorSettings, lifecycle: Lifecycle) -> None:
     try:
         if await _patiently(views.prepare, lifecycle) is None:
             return
+        if await _patiently(answers.status, lifecycle) is None:  # as who answers questions: another role
+            return
         lifecycle.spawn(follow(reader.wakeups(), views, progress, lifecycle), "projections")
         if mirror is not None:
             lifecycle.spawn(mirrored(settings, mirror, lifecycle), "mirror")

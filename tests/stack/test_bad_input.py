@@ -3,11 +3,13 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.stack.plane import Plane
+from tests.stack.plane import ROOT, Plane
 from tests.stack.workloads import make_bundle
 
 pytestmark = pytest.mark.stack
@@ -50,6 +52,39 @@ def test_a_run_that_must_wait_says_why_and_where_to_look(plane: Plane, tmp_path:
     assert "not-in-inventory" in explained.stdout + explained.stderr
     plane.call("cancel", run)
     plane.view(run, "superseded")
+
+
+@pytest.mark.parametrize(
+    ("daemon", "setting", "code", "status"),
+    [
+        ("control", ("signing_key_file",), "evidence.key.missing", 3),
+        ("control", ("nats", "nkey_seed_file"), "nkey.unreadable", 4),
+        ("control", ("postgres", "passfile"), "store.denied", 4),
+        ("projector", ("read_postgres", "passfile"), "store.denied", 4),
+        ("executor", ("control_public_key_file",), "evidence.key.missing", 3),
+        ("executor", ("nats", "nkey_seed_file"), "nkey.unreadable", 4),
+    ],
+    ids=lambda value: ".".join(value) if isinstance(value, tuple) else None,
+)
+def test_a_missing_credential_ends_the_start_with_its_name(  # noqa: PLR0917 - a table
+    plane: Plane, tmp_path: Path, daemon: str, setting: tuple[str, ...], code: str, status: int
+) -> None:
+    document = json.loads((plane.layout.config / f"{daemon}.json").read_text()) | {"metrics_port": None}
+    if daemon == "executor":
+        document["state_dir"] = str(tmp_path / "state")
+    part = document
+    for name in setting[:-1]:
+        part = part[name]
+    part[setting[-1]] = str(tmp_path / "gone")
+    config = tmp_path / f"{daemon}.json"
+    config.write_text(json.dumps(document))
+    argv = [sys.executable, "-m", f"services.{daemon}", "--config", str(config)]
+    done = subprocess.run(argv, capture_output=True, text=True, cwd=ROOT, timeout=90, check=False)
+    assert done.returncode == status, done.stderr
+    assert code in done.stderr
+    assert "hint: " in done.stderr
+    assert "Traceback" not in done.stderr
+    assert str(tmp_path / "gone") in done.stderr or "passfile" in done.stderr
 
 
 def test_a_bus_that_does_not_answer_is_said_so(plane: Plane) -> None:
