@@ -12,8 +12,7 @@ from agentplane.projections.engine import EVIDENCE, EXECUTORS, PROJECTIONS, RUNS
 from agentplane.projections.status import Rebuilt
 from agentplane.runs import facts
 from agentplane.runs.states import Outcome
-from agentplane.store import tallying
-from agentplane.store import views as views_module
+from agentplane.store import projecting, tallying
 from agentplane.store.postgres import PostgresEventStore
 from agentplane.store.projecting import Events
 from agentplane.store.roles import PROJECT, READ
@@ -239,13 +238,12 @@ async def test_a_page_is_read_once_for_all_and_once_more_to_see_the_end(
     await record(store, log[:20])
     await views.catch_up()
     pages: list[int] = []
-    read = views_module.read
 
     async def counted(connection: psycopg.AsyncConnection[tuple[object, ...]], after: int, limit: int) -> Events:
         pages.append(after)
-        return await read(connection, after, limit)
+        return await projecting.read(connection, after, limit)
 
-    monkeypatch.setattr(views_module, "read", counted)
+    monkeypatch.setattr("agentplane.store.views.read", counted)
     await record(store, log[20:21])
     assert await views.catch_up() > 0
     assert pages == [20, 21]
