@@ -35,11 +35,12 @@ def status(ctx: click.Context, output: str) -> int:
     from agentplane.stack.layout import Layout
 
     processes = supervision.processes(Layout(contexts.state_dir(ctx)))
-    rows = [(each.name, each.state, each.pid or "-", each.description) for each in processes]
+    # supervisord says "pid 12, uptime 0:00:03"; the pid has a column of its own
+    rows = [(each.name, each.state, each.pid or "-", each.description.rpartition(", ")[2]) for each in processes]
     render.emit(
         [asdict(each) for each in processes],
         output,
-        lambda: render.table(["process", "state", "pid", "since"], rows, empty="the stack is down"),
+        lambda: render.table(["process", "state", "pid", "remark"], rows, empty="the stack is down"),
     )
     return 0 if processes and all(each.state == "RUNNING" for each in processes) else 1
 

@@ -16,7 +16,7 @@ def context(ctx: click.Context, output: str) -> int:
     found = contexts.load_context(directory)
     document = {"file": str(directory / contexts.FILE_NAME), **msgspec.to_builtins(found)}
     rows = [(name, _words(value)) for name, value in document.items()]
-    render.emit(document, output, lambda: render.table(("SETTING", "VALUE"), rows, empty="nothing"))
+    render.emit(document, output, lambda: render.table(("setting", "value"), rows, empty="nothing"))
     return 0
 
 

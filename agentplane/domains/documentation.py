@@ -149,7 +149,11 @@ _LIMITS: Final = {
 def _limits(node: dict[str, Any]) -> str:
     words = []
     for keyword, template in _LIMITS.items():
-        if keyword in node and not isinstance(node[keyword], dict):
-            value = node[keyword]
-            words.append(template.format(", ".join(map(str, value)) or "none" if isinstance(value, list) else value))
+        value = node.get(keyword)
+        if value is None or isinstance(value, dict):  # a default of None is said by the type, `or null`
+            continue
+        text = template.format(", ".join(map(str, value)) or "none" if isinstance(value, list) else value)
+        if value == "":
+            text = f"{keyword} empty"
+        words.append(text.removesuffix("s") if value == 1 and text.endswith(("characters", "items")) else text)
     return ", ".join(words)

@@ -61,6 +61,11 @@ def test_its_commands_are_ours(call: tuple[str, ...], monkeypatch: pytest.Monkey
     assert len(reached) > 1
 
 
+def test_what_its_commands_read_is_there() -> None:
+    ours = ("bundles/", "docs/", "examples/")
+    assert [call for call in CALLS for word in call[1:] if word.startswith(ours) and not (ROOT / word).exists()] == []
+
+
 def test_commands_are_found() -> None:
     assert {call[0] for call in CALLS} >= {"README.md", "docs/deploy.md", "docs/events.md", "docs/operations.md"}
 

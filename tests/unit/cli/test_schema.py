@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from agentplane.cli.main import main
+from agentplane.domains.documentation import explain
 
 GENERATED = resources.files("agentplane.schemas.generated")
 INDEX = json.loads((GENERATED / "index.json").read_bytes())["schemas"]
@@ -31,3 +32,19 @@ def test_the_list_has_everything_in_the_package(capsys: pytest.CaptureFixture[st
 def test_nothing_asked_is_a_mistake(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["schema"]) == 2
     assert "--list" in capsys.readouterr().err
+
+
+def test_limits_are_said_in_words() -> None:
+    fields = {
+        "name": {"type": "string", "minLength": 1, "maxLength": 120},
+        "note": {"type": "string", "default": ""},
+        "owner": {"anyOf": [{"type": "string"}, {"type": "null"}], "default": None},
+        "tags": {"type": "array", "items": {"type": "string"}, "maxItems": 1, "default": []},
+    }
+    limits = {field.name: field.limits for field in explain({"type": "object", "properties": fields}, ()).fields}
+    assert limits == {
+        "name": "at least 1 character, at most 120 characters",
+        "note": "default empty",
+        "owner": "",
+        "tags": "default none, at most 1 item",
+    }
