@@ -73,7 +73,7 @@ def initialise(directory: Path, port: int, passfile: Path) -> None:
     `passfile`: gets the bootstrap superuser's password (0600), which is nowhere else.
 
     Raises:
-        Broken: `postgres.initdb`, `postgres.unreachable-directory`.
+        Broken: `postgres.initdb`, `postgres.unreachable-directory`, `postgres.version`.
     """
     data, sockets, user = directory / "data", directory / "socket", account()
     directory.mkdir(mode=0o700, exist_ok=True)
@@ -84,8 +84,22 @@ def initialise(directory: Path, port: int, passfile: Path) -> None:
     if not (data / "PG_VERSION").exists():
         shutil.rmtree(data, ignore_errors=True)  # what a killed initdb left
         _initdb(data, port, passfile)
+    require_same_major((data / "PG_VERSION").read_text().strip(), binaries())
     (data / "postgresql.auto.conf").write_text(SETTINGS.format(port=port, socket=sockets))
     (data / "pg_hba.conf").write_text(HBA)
+
+
+def require_same_major(made_by: str, installed: Path) -> None:
+    """Raises Broken (`postgres.version`): the cluster's files are of another major than the programs."""
+    argv = [str(installed / "postgres"), "--version"]
+    words = subprocess.run(argv, capture_output=True, text=True, check=False).stdout
+    if f") {made_by}." in words or f") {made_by}b" in words or f") {made_by}r" in words:  # 15.14, 17beta1, 17rc1
+        return
+    raise Broken(
+        f"the database is PostgreSQL {made_by}'s, and {installed} has {words.strip() or 'none'}",
+        code="postgres.version",
+        hint=f"put PostgreSQL {made_by} first on PATH, or convert the files: docs/operations.md tells how",
+    )
 
 
 def _require_reachable(directory: Path) -> None:
