@@ -23,6 +23,8 @@ ORIGINAL_FIELDS: Final = "original_fields"  # in data: what a foreign line had b
 MAX_LINE_BYTES: Final = 1100 * 1024  # the largest data that the store takes, and room for the envelope
 _MAX_TEXT: Final = 512
 _UNFIT: Final = re.compile(r"[^a-z0-9_.-]+")
+_SEQUENCE: Final = re.compile(r"[0-9]{1,19}")
+_SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 _DOTS: Final = re.compile(r"\.{2,}")
 
 Document = dict[str, Any]
@@ -79,7 +81,7 @@ def _cloudevent(document: Document, number: int, tenants: set[str | None]) -> Li
         raise BadLine("specversion must be 1.0")
     if "data_base64" in document:
         raise BadLine("binary data are not taken")
-    if "tenant" in document and document["tenant"] not in tenants:
+    if "tenant" in document and _text(document, "tenant") not in tenants:
         raise BadLine("it belongs to another tenant", code="import.tenant")
     ours = {"tenant", "phase", "kind", "namespace", "name", "correlationid"} <= document.keys()
     return _our_cloudevent(document, number) if ours else _foreign_cloudevent(document, number)
@@ -110,7 +112,7 @@ def _our_cloudevent(document: Document, number: int) -> Line:
         time=_time(document, "time"),
         correlation=None if foreign and correlation == id_ else correlation,
         cause=_optional(document, "causationid"),
-        sequence=int(sequence) if isinstance(sequence, str) and sequence.isascii() and sequence.isdigit() else None,
+        sequence=int(sequence) if isinstance(sequence, str) and _SEQUENCE.fullmatch(sequence) else None,
         data=data,
     )
 
@@ -220,7 +222,17 @@ def _object_of(raw: bytes) -> Document:
         raise BadLine("nested too deeply, or a number of thousands of digits", code="import.json") from exc
     if not isinstance(document, dict):
         raise BadLine("a line is one JSON object", code="import.json", column=1)
+    if _SURROGATE.search(raw):
+        _check_unicode(document)
     return document
+
+
+def _check_unicode(document: Document) -> None:
+    """JSON may write halves of a character, which no text is made of."""
+    try:
+        msgspec.json.encode(document)
+    except UnicodeEncodeError as exc:
+        raise BadLine("has text that is not valid Unicode", code="import.json") from exc
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> Document:
@@ -252,7 +264,7 @@ def _text(document: Document, name: str) -> str:
 
 
 def _optional(document: Document, name: str) -> str | None:
-    return None if document.get(name) in {None, ""} else _text(document, name)
+    return None if document.get(name) in (None, "") else _text(document, name)  # noqa: PLR6201 - it may be a list
 
 
 def _data(document: Document, name: str) -> Document:

@@ -84,6 +84,8 @@ def test_numbers_that_events_cannot_hold_become_text() -> None:
         (b"[]", "import.json", 1),
         (b"{", "import.json", 2),
         (b'{"a": NaN}', "import.json", None),
+        (b'{"a": "\\ud800"}', "import.json", None),
+        (b'{"\\uDFFF": 1}', "import.json", None),
         (b'{"a": 1, "a": 2}', "import.json", None),
         (b'{"a": "\xff"}', "import.json", 8),
         (b"{}", "import.line", None),
@@ -109,6 +111,9 @@ def test_what_is_no_event_says_where_and_why(raw: bytes, code: str, column: int 
         ({**FOREIGN, "specversion": "0.3"}, "import.line"),
         ({**FOREIGN, "data_base64": "aGk="}, "import.line"),
         ({**FOREIGN, "tenant": "globex"}, "import.tenant"),
+        ({**FOREIGN, "tenant": ["acme"]}, "import.line"),
+        ({**FOREIGN, "causationid": ["x"]}, "import.line"),
+        ({**FOREIGN, "correlationid": {}}, "import.line"),
     ],
 )
 def test_each_fault_has_its_code(document: Any, code: str) -> None:
