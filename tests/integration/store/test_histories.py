@@ -141,6 +141,8 @@ async def follow(conninfo: str, rng: random.Random, done: asyncio.Event) -> list
         finished = done.is_set()
         reader = LogReader(conninfo)
         for _ in range(rng.randint(1, 20)):
+            # at random moments: readers that never pause look no closer, and take the processors from the writers
+            await asyncio.sleep(rng.random() / 250)
             page = await reader.read(len(seen), rng.randint(1, 80))
             assert [each.sequence for each in page] == list(range(len(seen) + 1, len(seen) + len(page) + 1))
             seen += page
