@@ -280,5 +280,5 @@ async def _write_and_commit(connection: AsyncConnection[Row], entries: list[Entr
 async def _copy(connection: AsyncConnection[Row], entries: list[Entry], sent: Callable[[], None]) -> None:
     copy = Copy(connection)
     await copy.begin()
-    copy.send(b"".join((rows.SIGNATURE, rows.copy_rows(entries), rows.END)))
+    copy.send(b"".join((rows.SIGNATURE, rows.copy_rows(entries), rows.END)), more=False)
     await copy.finish(sent)

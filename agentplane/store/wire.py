@@ -90,11 +90,12 @@ class Copy:
             await _finished(self._pgconn, result)
             raise errors.ProtocolViolation("COPY was not begun")
 
-    def send(self, data: bytes) -> None:
-        """Hand on some of the data; what the socket does not take stays in memory."""
+    def send(self, data: bytes, *, more: bool = True) -> None:
+        """Hand on some of the data; what the socket does not take stays in memory. `more`: the server should begin."""
         if self._pgconn.put_copy_data(data) <= 0:
             raise errors.OutOfMemory("libpq has no room for the rows")
-        self._pgconn.flush()
+        if more:
+            self._pgconn.flush()
 
     async def finish(self, sent: Callable[[], None]) -> None:
         """Commit, or in a transaction that is open go on. `sent` is called while the server works."""

@@ -154,12 +154,12 @@ async def test_a_backend_that_ends_in_the_middle_of_a_large_call_leaves_all_of_i
     await store.append(append(event(stream("before"))))
     send, sends = Copy.send, 0
 
-    def ending(self: Copy, data: bytes) -> None:
+    def ending(self: Copy, data: bytes, **options: Any) -> None:
         nonlocal sends
         sends += 1
         if sends == 3:  # the signature, a chunk, and now
             terminate(database)
-        send(self, data)
+        send(self, data, **options)
 
     monkeypatch.setattr(Copy, "send", ending)
     call = append(*(event() for _ in range(MANY)), expected=0)
