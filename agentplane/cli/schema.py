@@ -33,15 +33,20 @@ def schema(kind_path: str | None, all_of_them: bool, output: str) -> int:
     if output != "table" and not path:
         render.emit(document, output, lambda: None)
         return 0
+    return _explain(document, [word, *path], output)
+
+
+def _explain(document: dict[str, Any], path: list[str], output: str) -> int:
+    """The field at a path (kind first): what it is, and what is in it."""
     from msgspec import to_builtins
 
     from agentplane.domains.documentation import explain
 
-    explained = explain(document, tuple(path))
+    explained = explain(document, tuple(path[1:]))
 
     def people() -> None:
         limits = f" ({explained.limits})" if explained.limits else ""
-        render.say(f"{'.'.join([word, *path])}: {explained.type}{limits}")
+        render.say(f"{'.'.join(path)}: {explained.type}{limits}")
         if explained.description:
             render.say(f"  {explained.description}")
         rows = [

@@ -164,27 +164,14 @@ def _lease(  # noqa: PLR0917 - private; one call
 ) -> Decision:
     if placement.backend is None:
         raise ValueError("a placement without a backend")
-    epoch, pins = run.epoch + 1, created.pins
-    artifact = placement_decision_artifact(
-        placement,
-        with_joined(scheme.inventory, [(executor.name, executor.enrolment)]),
-        backend_intent=pins.backend_intent,
-        pins_digest=pinned_digest(pinned_of(created)),
-        captured_at=now,
-    )
-    about = About(
-        run=RunRef(tenant=run.key.tenant, name=run.key.name, epoch=epoch),
-        bundle=pins.bundle,
-        bundle_digest=pins.bundle_digest,
-    )
-    link = next_link(run.control_head, run_previous=run.control_head.digest)
+    epoch = run.epoch + 1
     placed = RunPlaced(
         executor=executor.name,
         ssh_ref=placement.ssh_ref or "",
         epoch=epoch,
         backend=placement.backend,
         table=placement.table,
-        decision=envelope_value(issue(artifact, about=about, link=link, signer=scheme.signer).envelope),
+        decision=_signed(run, created, executor, placement, scheme, now),
         lease_seconds=scheme.lease_seconds,
         decided=by,
     )
@@ -193,8 +180,29 @@ def _lease(  # noqa: PLR0917 - private; one call
         run=run.key.name,
         epoch=epoch,
         backend=placement.backend,
-        resources=pins.resources,
+        resources=created.pins.resources,
     )
     draft.add(run_stream(*run.key), run.version, facts.PLACED, placed)
     draft.add(executor_stream(executor.name), executor.version, executors.LEASED, leased)
     return draft.decision(wake_executors=(executor.name,))
+
+
+def _signed(  # noqa: PLR0917 - private; one call
+    run: RunRecord, created: RunCreated, executor: ExecutorRecord, placement: Placement, scheme: Scheme, now: datetime
+) -> dict[str, Any]:
+    """The PlacementDecision as a signed envelope, linked to what control signed of the run before."""
+    pins = created.pins
+    artifact = placement_decision_artifact(
+        placement,
+        with_joined(scheme.inventory, [(executor.name, executor.enrolment)]),
+        backend_intent=pins.backend_intent,
+        pins_digest=pinned_digest(pinned_of(created)),
+        captured_at=now,
+    )
+    about = About(
+        run=RunRef(tenant=run.key.tenant, name=run.key.name, epoch=run.epoch + 1),
+        bundle=pins.bundle,
+        bundle_digest=pins.bundle_digest,
+    )
+    link = next_link(run.control_head, run_previous=run.control_head.digest)
+    return envelope_value(issue(artifact, about=about, link=link, signer=scheme.signer).envelope)
