@@ -119,6 +119,27 @@ def test_what_is_of_something_else_is_refused_by_name(
     assert "name either database" in refused.stderr
 
 
+@pytest.mark.parametrize(
+    ("changed", "code", "said"),
+    [
+        ({"postgres_major": 14}, "backup.postgres-version", "made with PostgreSQL 14"),
+        ({"schema_version": 999}, "backup.schema", "schema version 999"),
+    ],
+)
+def test_a_backup_of_another_version_is_refused_with_a_way_out(  # noqa: PLR0917 - fixtures
+    plane: Plane, room: Path, control_config: Path, changed: Data, code: str, said: str
+) -> None:
+    made = Path(backed_up(plane, control_config)["directory"])
+    manifest = json.loads((made / NAME).read_text())
+    assert manifest.keys() >= changed.keys()
+    (made / NAME).write_text(json.dumps(manifest | changed))
+    refused = plane.call("restore", "--from", made, "--database", room / "data", status=2)
+    assert code in refused.stderr
+    assert said in refused.stderr
+    assert "hint: restore with" in refused.stderr
+    assert not (room / "data").exists()
+
+
 def test_a_journal_that_was_changed_is_not_backed_up(plane: Plane, room: Path, tmp_path: Path) -> None:
     plane.sealed(plane.submit(make_bundle(tmp_path, "exit 0\n", name="forged")))
     state = room / "state"
