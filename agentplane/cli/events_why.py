@@ -34,7 +34,10 @@ _VALUE_CHARS = 100
 )
 @click.pass_context
 def why(ctx: click.Context, event: str, output: str) -> int:
-    """Show what led to an event, back to the intent, and all that followed from it."""
+    """Show what led to an event, and what followed from it.
+
+    Back to the intent, and on to the last effect.
+    """
     from agentplane.history import drawing
 
     graph = ask(ctx, _graph(event))
@@ -88,7 +91,10 @@ def _json(graph: "Causes") -> str:
 @render.output_option
 @click.pass_context
 def replay(ctx: click.Context, resource: str, until: str | None, output: str) -> int:
-    """Fold one resource again event by event, and show what each event changed."""
+    """Show what each event of one resource changed.
+
+    Folds it again, event by event.
+    """
     from agentplane.domains.discovery import installed
     from agentplane.history.folding import steps
     from agentplane.projections.engine import PROJECTIONS
@@ -142,10 +148,10 @@ def _tell(found: "list[Step]") -> None:
 
 def _words(change: "Change") -> str:
     if change.op == "added":
-        return click.style(f"+ {change.path} = {_value(change.after)}", fg="green")
+        return render.coloured(f"+ {change.path} = {_value(change.after)}", "green")
     if change.op == "removed":
-        return click.style(f"- {change.path} (was {_value(change.before)})", fg="red")
-    return click.style(f"~ {change.path}: {_value(change.before)} → {_value(change.after)}", fg="yellow")
+        return render.coloured(f"- {change.path} (was {_value(change.before)})", "red")
+    return render.coloured(f"~ {change.path}: {_value(change.before)} → {_value(change.after)}", "yellow")
 
 
 def _value(value: Any) -> str:  # noqa: ANN401 - JSON

@@ -143,11 +143,11 @@ def _answer(error: dict[str, str | None], chosen: dict[str, object]) -> None:
 
 def _complain(error: AgentplaneError, chosen: dict[str, object]) -> int:
     _answer(error.to_json(), chosen)
-    from agentplane.cli.render import visible
+    from agentplane.cli.render import coloured, visible
 
-    click.echo(f"{click.style('error:', fg='red', bold=True)} {visible(str(error))} [{error.code}]", err=True)
+    click.echo(f"{coloured('error:', 'red', bold=True)} {visible(str(error))} [{error.code}]", err=True)
     if error.hint:
-        click.echo(f"  {click.style('hint:', fg='cyan')} {visible(error.hint)}", err=True)
+        click.echo(f"  {coloured('hint:', 'cyan')} {visible(error.hint)}", err=True)
     return error.exit_status
 
 

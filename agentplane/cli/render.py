@@ -1,6 +1,7 @@
 """Answers as json, yaml or a table. Data goes to stdout; colour only where NO_COLOR and the terminal allow it."""
 
 import json
+import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -95,4 +96,9 @@ STYLES = {
 def say(message: str, *, style: str | None = None) -> None:
     """Tell a person something, on stderr."""
     message = visible(message)
-    click.echo(click.style(message, fg=style) if style else message, err=True)
+    click.echo(coloured(message, style) if style else message, err=True)
+
+
+def coloured(text: str, colour: str, *, bold: bool = False) -> str:
+    """Text in a colour; as it is where NO_COLOR is set (no-color.org). click takes it away where no terminal is."""
+    return text if os.environ.get("NO_COLOR") else click.style(text, fg=colour, bold=bold or None)

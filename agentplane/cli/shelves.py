@@ -63,6 +63,8 @@ def cell(document: dict[str, Any], path: str) -> str:
         value = value.get(word) if isinstance(value, dict) else None
     if isinstance(value, list | tuple):
         value = ", ".join(map(str, value))
+    elif isinstance(value, bool):
+        value = str(value).lower()
     return "-" if value is None or value == "" else str(value)
 
 

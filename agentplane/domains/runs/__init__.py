@@ -43,7 +43,7 @@ EXECUTOR: Final = Kind(
     columns=(
         ("state", "state"),
         ("backends", "facts.backends"),
-        ("kvm", "facts.kvm.cause"),
+        ("kvm", "facts.kvm.usable"),
         ("vcpus", "facts.vcpus"),
         ("MiB", "facts.memoryMib"),
         ("runs", "runs"),

@@ -21,3 +21,10 @@ def test_control_characters_are_shown_as_escapes(written: str, shown: str, capsy
     said = capsys.readouterr()
     assert said.out.splitlines()[-1].strip() == shown
     assert said.err.strip() == shown
+
+
+def test_no_color_is_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    assert render.coloured("no", "red") == "\x1b[31mno\x1b[0m"
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert render.coloured("no", "red", bold=True) == "no"
