@@ -75,7 +75,10 @@ def apply(  # noqa: PLR0917 - one parameter per option
 def diff(  # noqa: PLR0917 - one parameter per option
     ctx: click.Context, kind: str | None, files: tuple[Path, ...], directory: Path | None, recursive: bool, output: str
 ) -> int:
-    """Show what `apply` would change in the resources themselves. Exit status 0: nothing, 1: something."""
+    """Show what `apply` would change in the resources themselves.
+
+    Exit status 0: nothing. 1: something.
+    """
     context = contexts.load_context(contexts.state_dir(ctx))
     if not files and directory is None:
         raise click.UsageError("name documents with -f or -d")

@@ -54,7 +54,10 @@ def show(ctx: click.Context, run: str, output: str) -> int:
 def get(  # noqa: PLR0917 - one parameter per option
     ctx: click.Context, run: str, names: tuple[str, ...], target: Path | None, max_mib: int, output: str
 ) -> int:
-    """Fetch the files of RUN, or only those named; each whole, and as it was sealed. Goes on where it was cut off."""
+    """Fetch the files of RUN, or only those named.
+
+    Each file is whole and as it was sealed, or not there. Goes on where it was cut off.
+    """
     name, records = _sealed_run(ctx, run)
     files = _chosen(sealed_files(records), names, name)
     directory = (target or Path(name)).absolute()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def validate(path: Path, artifact: Path | None, output: str) -> int:
     """Check the bundle at PATH (its directory or its document) against every rule.
 
-    Exit status 0 when it is valid, 2 when not.
+    Exit status 0: it is valid. 2: it is not.
     """
     report, _, _, _ = judge(path)
     render.emit(report.to_json(), output, lambda: show(report))

@@ -25,7 +25,9 @@ def cache() -> None:
 )
 @render.output_option
 def key(name: str, target: Path, output: str) -> int:
-    """Make a key pair called NAME (say builder-1): the secret half into a file, the public half is printed.
+    """Make a key pair to sign with, called NAME (say builder-1).
+
+    The secret half goes into a file, the public half is printed.
 
     The public half belongs into bundles.trusted_public_keys of every executor that is to believe it.
     """
@@ -59,7 +61,10 @@ def key(name: str, target: Path, output: str) -> int:
 def check(  # noqa: PLR0917 - one parameter per option
     url: str, paths: tuple[str, ...], trusted: tuple[str, ...], pushed: Path | None, contents: bool, output: str
 ) -> int:
-    """See that the cache at URL answers, and has each PATH with all it needs, signed by a key that is trusted."""
+    """See that the cache at URL has what it should, signed.
+
+    Each PATH has to be there with all it needs, signed by a key that is trusted.
+    """
     from agentplane.caches.check import check_cache
     from agentplane.caches.keys import parse_public_key
     from agentplane.caches.pushed import read_pushed

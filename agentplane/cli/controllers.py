@@ -25,7 +25,7 @@ def controllers() -> None:
 @controllers.command("list")
 @render.output_option
 def list_controllers(output: str) -> int:
-    """List every controller of this installation with its version and what it watches."""
+    """List every controller: its version, what it watches."""
     from agentplane.controllers.versions import VERSIONS
     from agentplane.domains.discovery import installed
 
@@ -58,7 +58,9 @@ def list_controllers(output: str) -> int:
 @render.output_option
 @click.pass_context
 def check(ctx: click.Context, since: str | None, until: str | None, file: Path | None, output: str) -> int:
-    """Take every recorded decision again with the controllers installed here, and list what would differ.
+    """Take recorded decisions again, and list what would differ.
+
+    The controllers are those that are installed here.
 
     \b
     Exit status 0: nothing differs, or only what a higher VERSION of its controller declares.

@@ -48,7 +48,7 @@ def list_letters(ctx: click.Context, all_: bool, controller: str | None, output:
 @render.output_option
 @click.pass_context
 def show(ctx: click.Context, name: str, output: str) -> int:
-    """Show one dead letter: what was to be handled, who failed at it, and why."""
+    """Show one dead letter: who failed at what, and why."""
     import msgspec
 
     context = contexts.current(ctx)
@@ -72,7 +72,9 @@ def show(ctx: click.Context, name: str, output: str) -> int:
 @render.output_option
 @click.pass_context
 def retry(ctx: click.Context, names: tuple[str, ...], controller: str | None, reason: str, output: str) -> int:
-    """Show the events of dead letters to their controllers again, and wait for what becomes of them.
+    """Show the events of dead letters to their controllers again.
+
+    Waits for what becomes of them.
 
     Exit status 0: all are resolved. 1: one failed again.
     """

@@ -22,7 +22,7 @@ _SECTIONS: Final = {
     "compliance": "Does who is assigned act at once, and are the rules kept?",
     "throughput": "How much work gets done, how soon, at what cost?",
     "delivery": "Do messages reach whom they are for?",
-    "recovery": "Do agents come back after a failure, how soon, and by themselves?",
+    "recovery": "Do agents come back after a failure, soon and unaided?",
     "verification": "Does it pass what is good and catch what is not?",
 }
 

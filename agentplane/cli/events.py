@@ -27,7 +27,10 @@ def events() -> None:
 @events_print.output_option
 @click.pass_context
 def list_events(ctx: click.Context, /, after: int | None, limit: int, output: str, **given: Any) -> int:  # noqa: ANN401
-    """List events in order: the last ones that match, or the first after --since or --after."""
+    """List events in order.
+
+    The last ones that match, or the first ones after --since or --after.
+    """
     from agentplane.queries.protocol import EventsList
 
     wish = filters(ctx, given)
@@ -54,7 +57,10 @@ def list_events(ctx: click.Context, /, after: int | None, limit: int, output: st
 )
 @click.pass_context
 def show(ctx: click.Context, event: str, output: str) -> int:
-    """Show one event, by its id or its sequence number, with all its data."""
+    """Show one event with all its data.
+
+    By its id, or by its sequence number.
+    """
     import orjson
 
     from agentplane.events.cloudevents import encode
@@ -75,7 +81,10 @@ def show(ctx: click.Context, event: str, output: str) -> int:
 @render.output_option
 @click.pass_context
 def stats(ctx: click.Context, /, by: str, limit: int, output: str, **given: Any) -> int:  # noqa: ANN401 - filters
-    """Count events by type, kind, phase, actor or name, the most frequent first."""
+    """Count events by type, kind, phase, actor or name.
+
+    The most frequent first.
+    """
     from agentplane.clock import rfc3339
     from agentplane.queries.protocol import EventsStats
 

@@ -39,7 +39,9 @@ MAX_BYTES = 512 * 1024
 @render.output_option
 @click.pass_context
 def append(ctx: click.Context, /, type_: str, output: str, dry_run: bool, **given: Any) -> int:  # noqa: ANN401
-    """Record that an event of TYPE happened; `agentplane events types` lists the types.
+    """Record that an event of TYPE happened.
+
+    `agentplane events types` lists the types.
 
     A type of a family that no catalogue here knows is kept as it is, under the kind Foreign.
     """

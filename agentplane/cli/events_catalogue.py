@@ -9,7 +9,10 @@ from agentplane.cli import render
 @click.argument("family", required=False)
 @render.output_option
 def types(family: str | None, output: str) -> int:
-    """List the types of events that people and agents may record, or those of one FAMILY."""
+    """List the types of events that may be recorded.
+
+    All that people and agents may record, or those of one FAMILY.
+    """
     from agentplane.domains.discovery import installed
     from agentplane.errors import NotFound
 
@@ -32,7 +35,10 @@ def types(family: str | None, output: str) -> int:
 @render.output_option
 @click.pass_context
 def schema(ctx: click.Context, type_: str, output: str) -> int:
-    """Document the data of events of TYPE; `-o json` prints the JSON Schema."""
+    """Document the data of events of TYPE.
+
+    `-o json` prints the JSON Schema.
+    """
     from agentplane.cli.schema import schema as of_anything
 
     return int(ctx.invoke(of_anything, kind_path=type_, output=output))

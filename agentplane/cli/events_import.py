@@ -76,11 +76,13 @@ class Totals(msgspec.Struct, kw_only=True):
 @render.output_option
 @click.pass_context
 def import_events(ctx: click.Context, /, output: str, **given: Any) -> int:  # noqa: ANN401 - options
-    """Import events from FILE (- for stdin): one JSON object a line.
+    """Import events from FILE, one JSON object a line.
+
+    `-` is stdin.
 
     Told twice or in another order the same lines give the same log. A last line that is not written to its end yet
-    waits for the next import. Exit status: 0 all is in the log, 1 some lines were skipped, 2 refused and nothing
-    stored, 5 refused because an id is stored with another body, 6 try again.
+    waits for the next import. Exit status 0: all is in the log. 1: some lines were skipped. 2: refused and nothing
+    stored. 5: refused because an id is stored with another body. 6: try again.
     """
     if given["follow"] and (given["dry_run"] or str(given["file"]) == "-"):
         raise click.UsageError("--follow needs a file, and stores what it finds")

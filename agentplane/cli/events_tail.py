@@ -147,7 +147,10 @@ def write_cursor(path: Path, sequence: int) -> None:
 @click.option("--out", type=click.File("wb", atomic=True), default="-", help="A file, replaced only when all is there.")
 @click.pass_context
 def export(ctx: click.Context, /, form: str, out: BinaryIO, **given: Any) -> int:  # noqa: ANN401 - filters
-    """Write all matching events as JSON lines: CloudEvents, or the plain form of VerMAS."""
+    """Write all matching events as JSON lines.
+
+    CloudEvents, or the plain form of VerMAS.
+    """
     from agentplane.queries.client import QueryClient
     from agentplane.queries.protocol import EventsList
 

@@ -42,7 +42,10 @@ def evidence() -> None:
 @render.output_option
 @click.pass_context
 def show(ctx: click.Context, run: str, keys: Path | None, output: str) -> int:
-    """List every statement about RUN, who signed it and whether the signature is good; exit status 7 if one is not."""
+    """List every statement about RUN, and who signed it.
+
+    Exit status 7: a signature is not good.
+    """
     own = trusted_keys(ctx, keys)
     view, rows = ask(ctx, lambda client: _evidence(client, run))
     trusted = key_history.trusted_for(ctx, view.name, rows, own)
@@ -71,7 +74,7 @@ def show(ctx: click.Context, run: str, keys: Path | None, output: str) -> int:
 def export(  # noqa: PLR0917 - one parameter per option
     ctx: click.Context, run: str, target: Path, artifacts: Path | None, keys: Path | None, output: str
 ) -> int:
-    """Write all that a stranger needs to verify RUN into a new directory."""
+    """Write all that verifying RUN needs into a directory."""
     import msgspec
 
     from agentplane.evidence.export import select_attempt
@@ -102,7 +105,10 @@ def export(  # noqa: PLR0917 - one parameter per option
 @render.output_option
 @click.pass_context
 def verify(ctx: click.Context, path: Path, keys: Path | None, require_key_history: bool, output: str) -> int:
-    """Verify the export at PATH offline, step by step; exit status 1 when anything in it is not as it was signed."""
+    """Verify the export at PATH offline, step by step.
+
+    Exit status 0: all of it is as it was signed. 1: something is not.
+    """
     from agentplane.clock import SystemClock
     from agentplane.evidence.export_file import read_export
     from agentplane.evidence.verify import verify_export

@@ -58,7 +58,10 @@ def _hand_in(ctx: click.Context, name: str, wish: "tuple[str, msgspec.Struct]", 
 @render.output_option
 @click.pass_context
 def list_(ctx: click.Context, output: str) -> int:
-    """Every executor: whether it is approved, drains or has left, whether it is heard of, and what it runs."""
+    """List every executor, and what it runs.
+
+    Says whether it is approved, drains or has left, and whether it is heard of.
+    """
     shown.listing(ctx, output)
     return 0
 
@@ -67,7 +70,10 @@ def list_(ctx: click.Context, output: str) -> int:
 @render.output_option
 @click.pass_context
 def requests(ctx: click.Context, output: str) -> int:
-    """Who asks to join, with the fingerprint to compare with what the host itself prints."""
+    """List who asks to join, with the fingerprint.
+
+    Compare it with what the host itself prints.
+    """
     shown.waiting(ctx, output)
     return 0
 
@@ -77,7 +83,10 @@ def requests(ctx: click.Context, output: str) -> int:
 @render.output_option
 @click.pass_context
 def describe(ctx: click.Context, name: str, output: str) -> int:
-    """Everything about one executor: its keys and since when they count, who changed what and why, its runs."""
+    """Everything about one executor.
+
+    Its keys and since when they count, who changed what and why, its runs.
+    """
     shown.one(ctx, name, output)
     return 0
 
@@ -88,7 +97,10 @@ def describe(ctx: click.Context, name: str, output: str) -> int:
 @click.option("--zone", help="The trust zone it runs in [default: default].")
 @_changing
 def approve(ctx: click.Context, name: str, fingerprint: str, zone: str | None, **how: Any) -> int:  # noqa: ANN401
-    """Let NAME in, which asks to join with this fingerprint, and trust its key here."""
+    """Let NAME in, which asks to join with this fingerprint.
+
+    Its key is trusted here from then on.
+    """
     from agentplane.enrolment import facts
 
     wish = facts.ApprovalRequested(fingerprint=fingerprint, zone=zone, reason=how["reason"])
@@ -103,7 +115,10 @@ def approve(ctx: click.Context, name: str, fingerprint: str, zone: str | None, *
 @render.output_option
 @click.pass_context
 def trust(ctx: click.Context, name: str, output: str) -> int:
-    """Keep NAME's public keys here, so that `agentplane evidence` believes what it signs."""
+    """Keep NAME's public keys here.
+
+    So `agentplane evidence` believes what it signs.
+    """
     files = shown.trust(ctx, name)
     render.emit({"executor": name, "files": files}, output, lambda: click.echo("\n".join(files)))
     return 0
@@ -151,7 +166,10 @@ def retire(ctx: click.Context, name: str, force: bool, **how: Any) -> int:  # no
 @click.argument("name")
 @_changing
 def revoke(ctx: click.Context, name: str, **how: Any) -> int:  # noqa: ANN401
-    """Shut NAME out at once: off the bus, its runs placed again, and what it signs from now on not believed."""
+    """Shut NAME out at once.
+
+    It is off the bus, its runs are placed again, and what it signs from now on is not believed.
+    """
     from agentplane.enrolment import facts
 
     wish = facts.REVOCATION_REQUESTED, facts.Wish(reason=how["reason"])

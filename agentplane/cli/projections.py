@@ -22,7 +22,9 @@ def projections() -> None:
 @render.output_option
 @click.pass_context
 def status(ctx: click.Context, output: str) -> int:
-    """Show position, lag, throughput and failures; exit status 1 when a projection has stopped.
+    """Show position, lag, throughput and failures.
+
+    Exit status 0: all are at work. 1: a projection has stopped.
 
     States: live (it has seen every event), behind, rebuilding (its old rows are served meanwhile), stopped.
     """
@@ -53,7 +55,10 @@ def _why(poison: "Poison | None") -> str:
 @render.output_option
 @click.pass_context
 def rebuild(ctx: click.Context, name: str | None, output: str) -> int:
-    """Build every projection (or NAME) again from the log; exit status 1 when the result is another."""
+    """Build every projection (or NAME) again from the log.
+
+    Readers are served meanwhile. Exit status 0: it came out the same. 1: the result is another.
+    """
     answer = ask(ctx, lambda client: client.rebuild(name))
     rows = [
         (each.projection, each.position, each.rows, "equal" if each.equal else "DIFFERENT", each.hash_after[:16])
@@ -71,7 +76,10 @@ def rebuild(ctx: click.Context, name: str | None, output: str) -> int:
 @render.output_option
 @click.pass_context
 def rows(ctx: click.Context, name: str, limit: int, at: str | None, output: str) -> int:
-    """Show the rows of a domain's own projection as they are; `get` shows those that have a view of their own."""
+    """Show the rows of a domain's own projection as they are.
+
+    `get` shows those that have a view of their own.
+    """
     from agentplane.cli.views import show_view
     from agentplane.domains.discovery import installed
     from agentplane.domains.views import View

@@ -33,7 +33,9 @@ def bundles() -> None:
 @click.option("--input", "inputs", multiple=True, metavar="NAME=PATH", help="Also push this input; see `run`.")
 @render.output_option
 def push(path: Path, url: str, key_file: Path, inputs: tuple[str, ...], output: str) -> int:
-    """Build BUNDLE, sign its guest and all that it needs, and copy them to a binary cache.
+    """Build and sign the guest of BUNDLE; copy it to a cache.
+
+    With all that it needs, to a binary cache.
 
     \b
     Executors whose configuration names the cache and the key run it without building anything:

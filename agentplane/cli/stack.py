@@ -28,7 +28,10 @@ def up(ctx: click.Context) -> int:
 @render.output_option
 @click.pass_context
 def status(ctx: click.Context, output: str) -> int:
-    """Show every process; exit status 1 unless all of them run."""
+    """Show every process.
+
+    Exit status 0: all of them run. 1: not all do.
+    """
     from dataclasses import asdict
 
     from agentplane.stack import supervision
@@ -50,7 +53,10 @@ def status(ctx: click.Context, output: str) -> int:
 @click.option("--zone", help="The trust zone it joins [default: default].")
 @click.pass_context
 def add_executor(ctx: click.Context, name: str, zone: str | None) -> int:
-    """Start one more executor, which makes its own keys and joins with a one-time token, and wait for it."""
+    """Start one more executor, and wait until it has joined.
+
+    It makes its own keys, and joins with a one-time token.
+    """
     from agentplane.cli.joining import add
 
     add(ctx, name, zone)

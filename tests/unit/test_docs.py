@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -92,6 +93,23 @@ def test_commands_that_are_mentioned_exist() -> None:
     found = {(name(path), mention) for path in [*DOCUMENTS, *code] for mention in mentions(path.read_text())}
     assert len(found) > 100
     assert {place: word for place in found if (word := unknown(place[1]))} == {}
+
+
+def every_command(group: click.Group, *path: str) -> Iterator[tuple[str, click.Command]]:
+    context = click.Context(group)
+    for word in group.list_commands(context):
+        command = group.get_command(context, word)
+        assert command is not None
+        yield " ".join([*path, word]), command
+        if isinstance(command, click.Group):
+            yield from every_command(command, *path, word)
+
+
+def test_help_lines_are_whole() -> None:
+    """One line of 80 columns per command: what is longer is cut off by click, in the middle of a thought."""
+    lines = {path: command.get_short_help_str(limit=60) for path, command in every_command(cli)}
+    # the first level has lines of its own, in agentplane.cli.main
+    assert {path: line for path, line in lines.items() if " " in path and (not line or line.endswith("..."))} == {}
 
 
 def test_decisions_are_numbered_and_whole() -> None:
