@@ -75,7 +75,7 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     enforced: tuple[str, ...]  # limits that bit: memory, swap, cpu, pids
 
 
-class Handle(Protocol):
+class Execution(Protocol):
     """A running execution, launched or adopted."""
 
     @property
@@ -95,11 +95,15 @@ class Handle(Protocol):
         """Have it end as CANCELLED; returns at once, `wait` tells when."""
         ...
 
+    def close(self) -> None:
+        """Let go of the descriptor; the execution goes on."""
+        ...
+
 
 class Runner(Protocol):
     """Starts plans. One launch per (run, epoch, attempt); the file system sees to that."""
 
-    def launch(self, plan: Plan, secrets: dict[str, bytes]) -> Handle:
+    def launch(self, plan: Plan, secrets: dict[str, bytes]) -> Execution:
         """Start it; returns when the program runs.
 
         Raises:

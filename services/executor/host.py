@@ -5,17 +5,9 @@ The real one is `services.executor.nixhost`; tests put a scripted host behind th
 
 from typing import Protocol
 
-from agentplane.runners.plan import Ending, Handle, Plan
+from agentplane.runners.plan import Ending, Execution, Plan
 from agentplane.runs.protocol import Assignment
 from services.executor.runstate import Prepared
-
-
-class Execution(Handle, Protocol):
-    """A running execution whose descriptor is ours to close."""
-
-    def close(self) -> None:
-        """Let go of the descriptor; the execution goes on."""
-        ...
 
 
 class Host(Protocol):

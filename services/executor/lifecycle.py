@@ -19,13 +19,12 @@ from agentplane.errors import AgentplaneError, Broken, Denied, NotFound, Refused
 from agentplane.evidence.report import started_artifact
 from agentplane.metrics.counters import count_guest
 from agentplane.placement.artifact import placement_receipt_artifact
-from agentplane.runners.plan import Ending, Plan
+from agentplane.runners.plan import Ending, Execution, Plan
 from agentplane.runs.model import ArtifactFact
 from agentplane.runs.protocol import Assignment
 from agentplane.runs.states import Outcome
 from services.executor.authority import Mandate, verify_assignment
 from services.executor.collecting import collect, empty, keep_console
-from services.executor.host import Execution
 from services.executor.ledger import AttemptLedger, about
 from services.executor.patience import Patience
 from services.executor.permission import Permission

@@ -21,7 +21,7 @@ from agentplane.runners.host import Host as HostPrograms
 from agentplane.runners.host import Sockets, program
 from agentplane.runners.kit import Kit, find_kit
 from agentplane.runners.nix import Nix
-from agentplane.runners.plan import Ending, InputImage, Plan
+from agentplane.runners.plan import Ending, Execution, InputImage, Plan, Runner
 from agentplane.runners.probe import Probe
 from agentplane.runners.process import ProcessRunner
 from agentplane.runners.qemu import QemuRunner
@@ -31,7 +31,6 @@ from agentplane.runs.protocol import Acceleration, Assignment
 from services.executor.bundles import guest_of, puller
 from services.executor.config import ExecutorSettings
 from services.executor.facts import Probed
-from services.executor.host import Execution
 from services.executor.runstate import Prepared
 
 log = get_logger()
@@ -57,7 +56,7 @@ class NixHost:
         )
         self._programs = programs
         self._probe = Probe(settings.state_dir, units=programs)
-        self._runners: Mapping[str, QemuRunner | ProcessRunner] = {
+        self._runners: Mapping[str, Runner] = {
             "microvm": QemuRunner(programs),
             "process": ProcessRunner(programs),
         }

@@ -5,9 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from agentplane import secretrefs
-from agentplane.runners.plan import Ending, Plan
+from agentplane.runners.plan import Ending, Execution, Plan
 from agentplane.runs.protocol import Assignment
-from services.executor.host import Execution
 from services.executor.runstate import RunKey
 from services.executor.surroundings import Surroundings
 
