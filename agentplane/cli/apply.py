@@ -54,7 +54,7 @@ def apply(  # noqa: PLR0917 - one parameter per option
     All documents are checked before the first one is handed in. An unchanged one stays as it is.
     """
     try:
-        context = contexts.load_context(contexts.state_dir(ctx))
+        context = contexts.current(ctx)
         wishes = read_wishes(context.tenant, kind, files, directory, recursive, name)
         outcomes = asyncio.run(_apply(context, wishes, dry_run=dry_run, wait_s=timeout_s if wait else None))
     except AgentplaneError as error:
@@ -79,7 +79,7 @@ def diff(  # noqa: PLR0917 - one parameter per option
 
     Exit status 0: nothing. 1: something.
     """
-    context = contexts.load_context(contexts.state_dir(ctx))
+    context = contexts.current(ctx)
     if not files and directory is None:
         raise click.UsageError("name documents with -f or -d")
     wishes = read_wishes(context.tenant, kind, files, directory, recursive, None)
@@ -113,7 +113,7 @@ def delete(  # noqa: PLR0917 - one parameter per option
     from agentplane.domains.discovery import installed
     from agentplane.events.model import StreamId
 
-    context = contexts.load_context(contexts.state_dir(ctx))
+    context = contexts.current(ctx)
     if name is not None and kind is not None:
         known = installed().registry.documented(kind)
         within, _, bare = name.rpartition("/")
