@@ -22,7 +22,7 @@ from agentplane.domains.runs import specs
 from agentplane.errors import AgentplaneError, Refused
 from agentplane.events.cloudevents import decode
 from agentplane.events.model import Event, Phase
-from agentplane.ids import DNS_LABEL
+from agentplane.ids import DNS_LABEL, is_foreseen
 from agentplane.imports.model import IMPORT_REQUESTED
 from agentplane.imports.model import KIND as IMPORT
 from agentplane.intents.runs import CANCEL_REQUESTED, REQUESTED
@@ -40,7 +40,7 @@ def open_intent(subject: str, data: bytes, tenants: Collection[str], kinds: Coll
 
     Raises:
         Refused: codes as `cloudevents.decode`, and `intent.tenant`, `intent.phase`, `intent.type`, `intent.version`,
-            `intent.subject`, `intent.stream`, `intent.actor`, `event.payload`.
+            `intent.id`, `intent.subject`, `intent.stream`, `intent.actor`, `event.payload`.
     """
     event = decode(data)
     _check_tenant(event, subject, tenants)
@@ -51,6 +51,10 @@ def open_intent(subject: str, data: bytes, tenants: Collection[str], kinds: Coll
     known = resource or retry or (event.type, event.stream.kind) == (IMPORT_REQUESTED, IMPORT)
     if not (known or (event.type in TYPES and event.stream.kind == RUN_KIND)):
         raise Refused("no controller knows intents of this type", code="intent.type", hint=f"known: {', '.join(TYPES)}")
+    if is_foreseen(event.id):
+        raise Refused(
+            "ids of this kind are the control plane's own", code="intent.id", hint="make a random one: version 4 or 7"
+        )
     if event.type_version != 1:
         raise Refused(
             f"{event.type} of version {event.type_version} is newer than this control plane",

@@ -7,7 +7,6 @@ Most of it is in the log already: the intent, the run's history, the time of the
   decision itself, in the field `decided`.
 """
 
-import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
@@ -24,7 +23,7 @@ from agentplane.errors import Refused
 from agentplane.events.codec import data_of
 from agentplane.events.model import Append, Event, Phase, StreamId
 from agentplane.fleet.inventory import Inventory
-from agentplane.ids import EventId
+from agentplane.ids import foreseen_id
 from agentplane.policy import Policy
 from agentplane.runs.executors import ExecutorLeased
 from agentplane.runs.model import Resources, Wire
@@ -115,7 +114,7 @@ def rules_for(
 def record_rules(tenant: str, rules: Rules, now: datetime) -> Append:
     """The append that keeps rules; doing it again, anywhere, is doing it once."""
     digest = rules.digest()
-    id_ = EventId(uuid.uuid5(uuid.NAMESPACE_URL, f"agentplane-rules/{tenant}/{digest}"))
+    id_ = foreseen_id(f"rules/{tenant}/{digest}")  # rules are everybody's, so everybody knows their digest
     stream = StreamId(tenant, RULES_KIND, "default", digest.removeprefix("sha256:")[:12])
     event = Event(
         id=id_,

@@ -264,7 +264,7 @@ def _text(document: Document, name: str) -> str:
 
 
 def _optional(document: Document, name: str) -> str | None:
-    return None if document.get(name) in (None, "") else _text(document, name)  # noqa: PLR6201 - it may be a list
+    return None if document.get(name) in (None, "") else _text(document, name)
 
 
 def _data(document: Document, name: str) -> Document:

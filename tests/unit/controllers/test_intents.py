@@ -8,9 +8,12 @@ from msgspec.structs import replace
 
 from agentplane.bus.subjects import event_subject
 from agentplane.controllers.intents import open_intent, reject
+from agentplane.controllers.recording import record_rules, rules_for
+from agentplane.domains.work.aliases import event_uuid
 from agentplane.errors import Refused
 from agentplane.events import cloudevents
 from agentplane.events.model import Event, Phase
+from agentplane.ids import foreseen_id, is_foreseen
 from tests.scenario.world import START, TENANT, World
 
 GOOD = cloudevents.decode(cloudevents.encode(World().intent()))
@@ -37,6 +40,7 @@ def test_a_good_intent_comes_in_as_it_was_sent() -> None:
         ({"stream": replace(GOOD.stream, name="Not A Label")}, "intent.stream"),
         ({"stream": replace(GOOD.stream, name="noop-000000000000")}, "intent.stream"),
         ({"actor": "controller:runs"}, "intent.actor"),
+        ({"id": foreseen_id("rules/rival/sha256:0")}, "intent.id"),
         ({"actor": "executor:exec-1"}, "intent.actor"),
     ],
 )
@@ -74,3 +78,14 @@ def test_a_rejection_is_the_same_event_every_time_and_holds_none_of_the_bytes() 
 def test_a_rejection_of_an_unknown_tenant_goes_to_the_platform() -> None:
     decision = reject("agentplane.nobody.intent.Run.x", b"", Refused("no"), tenants=(TENANT,), now=START)
     assert decision.appends[0].stream.tenant == "system"
+
+
+def test_what_anybody_can_foretell_has_an_id_that_nobody_can_take() -> None:
+    """Everybody's rules are the same, so a tenant could take the id of another's before they are recorded."""
+    world = World("exec-1")
+    rules = rules_for(TENANT, world.policy, world.scheme.inventory, (30, 30, 30), {})
+    event, again, other = (record_rules(tenant, rules, START).events[0] for tenant in (TENANT, TENANT, "rival"))
+    assert is_foreseen(event.id)
+    assert event.id.variant == uuid.RFC_4122
+    assert again.id == event.id != other.id
+    assert event_uuid(TENANT, str(event.id)) != event.id  # nor by an import
