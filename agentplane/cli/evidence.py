@@ -83,7 +83,7 @@ def export(  # noqa: PLR0917 - one parameter per option
     own = trusted_keys(ctx, keys)
     view, rows, subject = ask(ctx, lambda client: _all_of(client, run))
     trusted, executor_keys = key_history.asked(ctx, view.name, own)
-    marked = tuple(opened(row, trusted) for row in rows if row.mark) if executor_keys else ()
+    marked = key_history.marked_records(rows, trusted) if executor_keys else ()
     subject = msgspec.structs.replace(subject, executor_keys=executor_keys, marked=marked)
     records = select_attempt([opened(row, trusted) for row in rows if not row.fenced])
     with tempfile.TemporaryDirectory(prefix="agentplane-export-") as away:

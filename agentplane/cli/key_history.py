@@ -8,10 +8,11 @@ import click
 
 from agentplane.cli import context as contexts
 from agentplane.cli import render
-from agentplane.errors import Denied, NotFound, Refused, Transient
+from agentplane.errors import Denied, NotFound, Refused, Tampered, Transient
 
 if TYPE_CHECKING:
     from agentplane.evidence.keys import TrustedKeys
+    from agentplane.evidence.record import Record
     from agentplane.projections.evidence import EvidenceRow
 
 
@@ -50,3 +51,17 @@ def trusted_for(ctx: click.Context, run: str, rows: "Iterable[EvidenceRow]", own
 
     signers = {row.source if row.source == CONTROL else executor_identity(row.source) for row in rows}
     return own if signers <= set(own.identities) else asked(ctx, run, own)[0]
+
+
+def marked_records(rows: "Iterable[EvidenceRow]", trusted: "TrustedKeys") -> "tuple[Record, ...]":
+    """What was kept and not believed, as far as whoever signed it is among the keys that one trusts."""
+    from agentplane.cli.records import opened
+
+    found = []
+    for row in rows:
+        try:
+            if row.mark:
+                found.append(opened(row, trusted))
+        except Tampered as error:
+            render.say(f"left out, a marked {row.kind} of {row.source}: {error}", style="yellow")
+    return tuple(found)

@@ -26,6 +26,7 @@ class Case:
         self.need_key_history = need_key_history
         self.trusted = trusted  # and, from the step of signatures on, whom a signed key history speaks for
         self.signed_keys: SignedHistory | None = None
+        self.vouched_for: frozenset[str] = frozenset()  # identities of whom only the key history has keys
         self.now = now
         self.lines: list[bytes] = []
         self.envelopes: list[Envelope] = []

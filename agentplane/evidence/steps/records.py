@@ -46,7 +46,11 @@ def signatures(case: Case) -> str:
     validity.trust(case)
     case.signers = _each(case.envelopes, lambda envelope: check_signature(envelope, case.trusted))
     used = {(who, envelope.key_id) for who, envelope in zip(case.signers, case.envelopes, strict=True)}
-    return "by " + ", ".join(f"{identity} ({key_id[:12]})" for identity, key_id in sorted(used))
+    vouched = case.vouched_for
+    return "by " + ", ".join(
+        f"{identity} ({key_id[:12]}{', on the word of control' if identity in vouched else ''})"
+        for identity, key_id in sorted(used)
+    )
 
 
 def statements(case: Case) -> str:

@@ -21,7 +21,9 @@ def trust(case: Case) -> None:
         return
     try:
         case.signed_keys = open_history(case.export.executor_keys, case.trusted)
-        case.trusted = trusting(case.trusted, case.signed_keys.history)
+        own = case.trusted
+        case.trusted = trusting(own, case.signed_keys.history)
+        case.vouched_for = frozenset(case.trusted.identities) - set(own.identities)
     except AgentplaneError as error:
         kind = Tampered if isinstance(error, Tampered) else Refused
         raise kind(error.message, code=error.code, where=EXECUTOR_KEYS, hint=error.hint) from error

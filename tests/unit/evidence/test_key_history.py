@@ -106,6 +106,7 @@ def test_controls_key_alone_is_enough() -> None:
     report = check(exported(story, signed(history(story.records()))))
     assert [(step.name, step.detail) for step in report.steps if not step.ok] == []
     assert "committed while their keys counted, up to event 500" in report.steps[-1].detail
+    assert report.steps[2].detail.count("on the word of control") == 1
     assert check(story.contents()).steps[2].code == "evidence.untrusted-key"  # without the history it is not
 
 
