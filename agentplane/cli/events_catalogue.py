@@ -40,5 +40,12 @@ def schema(ctx: click.Context, type_: str, output: str) -> int:
     `-o json` prints the JSON Schema.
     """
     from agentplane.cli.schema import schema as of_anything
+    from agentplane.domains.discovery import installed
+    from agentplane.domains.facts import find
+    from agentplane.errors import NotFound
 
+    known = ".".join(type_.split(".")[:2])
+    if type_.lower() != "event" and find(installed().registry.facts, known) is None:
+        hint = "`agentplane events types` lists those that may be recorded"
+        raise NotFound(f"no schema of {type_[:80]!r}", code="event.type-unknown", hint=hint)
     return int(ctx.invoke(of_anything, kind_path=type_, output=output))

@@ -130,6 +130,8 @@ def _type(node: dict[str, Any], definitions: dict[str, Any]) -> str:
         return _type(_resolved(node, definitions), definitions)
     if "const" in node:
         return repr(node["const"])
+    if "type" not in node and all(isinstance(each, str) for each in node.get("enum", (0,))):
+        return "string"
     return str(node.get("type", "any"))
 
 
@@ -152,7 +154,9 @@ def _limits(node: dict[str, Any]) -> str:
         value = node.get(keyword)
         if value is None or isinstance(value, dict):  # a default of None is said by the type, `or null`
             continue
-        text = template.format(", ".join(map(str, value)) or "none" if isinstance(value, list) else value)
+        listed = isinstance(value, list | tuple)
+        value = str(value).lower() if isinstance(value, bool) else value
+        text = template.format(", ".join(map(str, value)) or "none" if listed else value)
         if value == "":
             text = f"{keyword} empty"
         words.append(text.removesuffix("s") if value == 1 and text.endswith(("characters", "items")) else text)

@@ -29,6 +29,8 @@ BUNDLE = Path(__file__).parents[3] / "bundles" / "example-agent"
         (["events", "why", "1", "-o", "json"], 2, "context.missing"),
         (["doctor", "--fleet", "--json"], 2, "context.missing"),
         (["evidence", "show", "a", "-o", "json"], 2, "evidence.key.missing"),
+        (["events", "schema", "nope.happened", "-o", "json"], 3, "event.type-unknown"),
+        (["events", "schema", "work_order.creatde", "-o", "json"], 3, "event.type-unknown"),
         (["get", "runs", "-o", "json", "--limit", "many"], 2, "usage"),
         (["get", "runs", "--limit", "many", "-o", "json"], 2, "usage"),
     ],

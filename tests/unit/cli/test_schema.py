@@ -40,6 +40,9 @@ def test_limits_are_said_in_words() -> None:
         "note": {"type": "string", "default": ""},
         "owner": {"anyOf": [{"type": "string"}, {"type": "null"}], "default": None},
         "tags": {"type": "array", "items": {"type": "string"}, "maxItems": 1, "default": []},
+        "labels": {"type": "array", "items": {"type": "string"}, "default": ()},
+        "off": {"type": "boolean", "default": False},
+        "verdict": {"enum": ["PASS", "FAIL"]},
     }
     limits = {field.name: field.limits for field in explain({"type": "object", "properties": fields}, ()).fields}
     assert limits == {
@@ -47,4 +50,8 @@ def test_limits_are_said_in_words() -> None:
         "note": "default empty",
         "owner": "",
         "tags": "default none, at most 1 item",
+        "labels": "default none",
+        "off": "default false",
+        "verdict": "one of PASS, FAIL",
     }
+    assert explain({"type": "object", "properties": fields}, ("verdict",)).type == "string"
