@@ -1,4 +1,7 @@
-"""The event envelope. Structured-mode CloudEvents 1.0 is its JSON form (agentplane.events.cloudevents). Pure."""
+"""The event envelope. Structured-mode CloudEvents 1.0 is its JSON form (agentplane.events.cloudevents). Pure.
+
+Nothing here can be part of a cycle (data are JSON), so the garbage collector need not walk over events.
+"""
 
 import uuid
 from datetime import datetime
@@ -18,7 +21,7 @@ class Phase(StrEnum):
     FACT = "fact"  # what happened, past tense
 
 
-class StreamId(msgspec.Struct, frozen=True, order=True):
+class StreamId(msgspec.Struct, frozen=True, order=True, gc=False):
     """One resource's history: `(tenant, kind, namespace, name)`."""
 
     tenant: str
@@ -30,7 +33,7 @@ class StreamId(msgspec.Struct, frozen=True, order=True):
         return f"{self.tenant}/{self.kind}/{self.namespace}/{self.name}"
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True):
+class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One change, before it is stored. `data`: a JSON object without floats or integers beyond 2^53 - 1."""
 
     id: EventId
@@ -45,7 +48,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     data: dict[str, Any]
 
 
-class StoredEvent(msgspec.Struct, frozen=True, kw_only=True):
+class StoredEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An event with its place in the log."""
 
     event: Event
@@ -54,7 +57,7 @@ class StoredEvent(msgspec.Struct, frozen=True, kw_only=True):
     recorded_at: datetime  # when the store took it
 
 
-class Append(msgspec.Struct, frozen=True, kw_only=True):
+class Append(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Events for one stream. `expected_version` is the stream's version before them; None: whatever it is."""
 
     stream: StreamId
