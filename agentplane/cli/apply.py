@@ -93,7 +93,7 @@ def diff(  # noqa: PLR0917 - one parameter per option
 @click.argument("name", required=False)
 @documents_options
 @click.option("-n", "--namespace", default="default", show_default=True, help="With KIND NAME: whose thing it is.")
-@click.option("--reason", default="", help="Kept in the log.")
+@click.option("--reason", default="", help="Why; kept in the log.")
 @click.option("--wait", is_flag=True, help="Wait until it is gone.")
 @click.option("--timeout", "timeout_s", default=60, show_default=True, help="Seconds that --wait waits.")
 @click.pass_context

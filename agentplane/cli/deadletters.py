@@ -68,7 +68,7 @@ def show(ctx: click.Context, name: str, output: str) -> int:
 @deadletters.command()
 @click.argument("names", nargs=-1)
 @click.option("--controller", help="All unresolved ones of this controller.")
-@click.option("--reason", default="", help="Kept in the log.")
+@click.option("--reason", default="", help="Why; kept in the log.")
 @render.output_option
 @click.pass_context
 def retry(ctx: click.Context, names: tuple[str, ...], controller: str | None, reason: str, output: str) -> int:

@@ -23,7 +23,7 @@ def events() -> None:
 @filter_options
 @window_options
 @click.option("--after", type=click.IntRange(0), help="Only sequence numbers greater than this: where a page ended.")
-@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 1000))
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 1000), help="How many at most.")
 @events_print.output_option
 @click.pass_context
 def list_events(ctx: click.Context, /, after: int | None, limit: int, output: str, **given: Any) -> int:  # noqa: ANN401
@@ -54,6 +54,7 @@ def list_events(ctx: click.Context, /, after: int | None, limit: int, output: st
     default="yaml",
     is_eager=True,
     callback=render.remember_output,
+    help="How to print the event.",
 )
 @click.pass_context
 def show(ctx: click.Context, event: str, output: str) -> int:
@@ -76,8 +77,14 @@ def show(ctx: click.Context, event: str, output: str) -> int:
 @events.command()
 @filter_options
 @window_options
-@click.option("--by", type=click.Choice(["type", "kind", "phase", "actor", "name"]), default="type", show_default=True)
-@click.option("--limit", default=1000, show_default=True, type=click.IntRange(1, 1000))
+@click.option(
+    "--by",
+    type=click.Choice(["type", "kind", "phase", "actor", "name"]),
+    default="type",
+    show_default=True,
+    help="What to count.",
+)
+@click.option("--limit", default=1000, show_default=True, type=click.IntRange(1, 1000), help="How many at most.")
 @render.output_option
 @click.pass_context
 def stats(ctx: click.Context, /, by: str, limit: int, output: str, **given: Any) -> int:  # noqa: ANN401 - filters

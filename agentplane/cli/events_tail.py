@@ -143,7 +143,14 @@ def write_cursor(path: Path, sequence: int) -> None:
 @click.command()
 @filter_options
 @window_options
-@click.option("--format", "form", type=click.Choice(["cloudevents", "plain"]), default="cloudevents", show_default=True)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["cloudevents", "plain"]),
+    default="cloudevents",
+    show_default=True,
+    help="CloudEvents, or the flat form of VerMAS.",
+)
 @click.option("--out", type=click.File("wb", atomic=True), default="-", help="A file, replaced only when all is there.")
 @click.pass_context
 def export(ctx: click.Context, /, form: str, out: BinaryIO, **given: Any) -> int:  # noqa: ANN401 - filters

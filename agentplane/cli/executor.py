@@ -29,7 +29,7 @@ def executor() -> None:
 def _changing(command: Callable[..., Any]) -> Callable[..., Any]:
     """Options of every command that changes something."""
     command = click.option("--dry-run", is_flag=True, help="Show the intent; hand in nothing.")(command)
-    command = click.option("--reason", default="", help="Why; kept with the change.")(command)
+    command = click.option("--reason", default="", help="Why; kept in the log.")(command)
     return render.output_option(click.pass_context(command))
 
 

@@ -71,7 +71,7 @@ def rebuild(ctx: click.Context, name: str | None, output: str) -> int:
 
 @projections.command()
 @click.argument("name")
-@click.option("--limit", default=50, show_default=True)
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(min=1), help="How many at most.")
 @at_option
 @render.output_option
 @click.pass_context

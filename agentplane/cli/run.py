@@ -128,7 +128,7 @@ async def _replay_intent(context: contexts.Context, run_name: str) -> "Event":
 
 @click.command()
 @click.argument("run_name", metavar="RUN")
-@click.option("--reason", default="asked for by its author", show_default=True)
+@click.option("--reason", default="asked for by its author", show_default=True, help="Why; kept in the log.")
 @click.pass_context
 def cancel(ctx: click.Context, run_name: str, reason: str) -> int:
     """Stop RUN; what it has shown so far stays."""

@@ -112,6 +112,16 @@ def test_help_lines_are_whole() -> None:
     assert {path: line for path, line in lines.items() if " " in path and (not line or line.endswith("..."))} == {}
 
 
+def test_every_option_has_help() -> None:
+    said = {
+        (path, option.name): option.help
+        for path, command in every_command(cli)
+        for option in command.params
+        if isinstance(option, click.Option) and not option.hidden
+    }
+    assert {key for key, words in said.items() if not words} == set()
+
+
 def test_decisions_are_numbered_and_whole() -> None:
     assert [path.name[:4] for path in DECISIONS] == [f"{number:04}" for number in range(1, len(DECISIONS) + 1)]
     for number, path in enumerate(DECISIONS, 1):
