@@ -5,16 +5,13 @@ then the parts. Order of stop: nothing new is taken, what is in hand is finished
 """
 
 import asyncio
-import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final, TypeVar
 
 from msgspec.structs import replace
 
-from agentplane.bus.callout import Issuer
 from agentplane.bus.nats import NatsBus
-from agentplane.bus.nkeys import read_seed
 from agentplane.clock import SystemClock
 from agentplane.controllers.leases import Patience
 from agentplane.controllers.runs import Office
@@ -22,12 +19,9 @@ from agentplane.controllers.schedule import Scheme
 from agentplane.daemon.bus import connect
 from agentplane.daemon.lifecycle import Lifecycle
 from agentplane.daemon.logs import get_logger
-from agentplane.documents.edge import read_document
 from agentplane.domains.discovery import installed
-from agentplane.errors import Refused, Transient
-from agentplane.evidence.edge import load_executor_nkeys, load_signer, load_trusted_keys
-from agentplane.evidence.keys import CONTROL, Signer, TrustedKeys
-from agentplane.fleet.inventory import inventory_of
+from agentplane.domains.registry import Registry
+from agentplane.errors import Transient
 from agentplane.metrics.exposition import exposed
 from agentplane.ports import EventStore
 from agentplane.store.outbox import OutboxCursor
@@ -40,6 +34,7 @@ from services.control.connections import Connections
 from services.control.desks import IntentDesk, ReportDesk
 from services.control.door import Door
 from services.control.gauges import gauges
+from services.control.identity import Identity
 from services.control.intake import Intake
 from services.control.memberships import MembershipDesk
 from services.control.resources import CURSOR, Cursor, Reconciler
@@ -58,27 +53,30 @@ _STATUS_S: Final = 10.0
 T = TypeVar("T")
 
 
-class Identity:
-    """Who control is and whom it trusts: keys and inventory, loaded once."""
+def _domains() -> Registry:
+    """What is installed; a domain that cannot be used is logged, and the others are."""
+    found = installed()
+    for each in found.left_out:
+        log.error("a domain cannot be used", entry_point=each.entry_point, reason=each.reason)
+    return found.registry
 
-    def __init__(self, settings: ControlSettings) -> None:
-        """Load them. Raises Refused, NotFound: a key or the inventory is missing, unfit or not ours."""
-        credentials = os.environ.get("CREDENTIALS_DIRECTORY")
-        self.signer: Signer = load_signer(
-            settings.signing_key_file, CONTROL, credentials=Path(credentials) if credentials else None
-        )
-        self.trusted: TrustedKeys = load_trusted_keys(settings.executor_keys_dir)
-        if (CONTROL, self.signer.key_id) not in {(key.identity, key.key_id) for key in self.trusted.keys()}:  # noqa: SIM118
-            raise Refused(
-                "its public half is not among the trusted control*.pub, so no executor would believe us",
-                code="control.key",
-                where=str(settings.signing_key_file),
-                hint=f"copy it into {settings.executor_keys_dir}",
-            )
-        self.inventory = inventory_of(read_document(settings.inventory_file))
-        self.nkeys = load_executor_nkeys(settings.executor_keys_dir)
-        joining = settings.joining
-        self.issuer = Issuer(bytes(read_seed(joining.issuer_seed_file))) if joining else None
+
+def _patience(settings: ControlSettings) -> Patience:
+    return Patience(
+        lease_seconds=settings.lease_seconds,
+        start_grace_s=settings.start_grace_seconds,
+        run_grace_s=settings.run_grace_seconds,
+    )
+
+
+def _scheme(settings: ControlSettings, identity: Identity, rules: dict[str, str]) -> Scheme:
+    return Scheme(
+        inventory=identity.inventory,
+        policy=settings.policy,
+        signer=identity.signer,
+        lease_seconds=settings.lease_seconds,
+        rules=rules,
+    )
 
 
 class Control:
@@ -93,18 +91,10 @@ class Control:
         cursor: Cursor,
     ) -> None:
         """`cursor`: where the controllers of resources are in the log."""
-        found = installed()
-        for each in found.left_out:
-            log.error("a domain cannot be used", entry_point=each.entry_point, reason=each.reason)
-        patience = Patience(
-            lease_seconds=settings.lease_seconds,
-            start_grace_s=settings.start_grace_seconds,
-            run_grace_s=settings.run_grace_seconds,
-        )
-        rulebook = Rulebook(settings.tenants, settings.policy, identity.inventory, patience, found.registry)
-        self.rulebook, rules = rulebook, rulebook.digests
-        patience = replace(patience, rules=rules)
-        self.runtime = Runtime(store, bus, SystemClock(), found.registry.upcasters)
+        registry, patience = _domains(), _patience(settings)
+        self.rulebook = Rulebook(settings.tenants, settings.policy, identity.inventory, patience, registry)
+        rules = self.rulebook.digests
+        self.runtime = Runtime(store, bus, SystemClock(), registry.upcasters)
         self.roster = Roster(self.runtime, identity.inventory, identity.trusted, identity.nkeys)
         self.door = Door(self.runtime, bus, self.roster, identity.issuer)
         self.attestor = Attestor(self.runtime, bus, identity.trusted, identity.signer)
@@ -112,24 +102,18 @@ class Control:
             self.runtime,
             bus,
             self.roster.standing,
-            patience=patience,
+            patience=replace(patience, rules=rules),
             heartbeat_seconds=settings.heartbeat_seconds,
             clock_limit_s=settings.max_clock_skew_seconds,
         )
-        scheme = Scheme(
-            inventory=identity.inventory,
-            policy=settings.policy,
-            signer=identity.signer,
-            lease_seconds=settings.lease_seconds,
-            rules=rules,
-        )
+        scheme = _scheme(settings, identity, rules)
         self.scheduler = Scheduler(self.runtime, self.vigil, scheme, look_again_s=settings.heartbeat_seconds)
         office = Office(policy=settings.policy, signer=identity.signer, rules=rules)
         memberships = MembershipDesk(self.runtime, self.roster)
-        self.intents = IntentDesk(self.runtime, office, settings.tenants, found.registry, memberships=memberships)
+        self.intents = IntentDesk(self.runtime, office, settings.tenants, registry, memberships=memberships)
         self.reconciler = Reconciler(
             self.runtime,
-            found.registry,
+            registry,
             cursor,
             look_again_s=settings.heartbeat_seconds,
             limit_s=settings.reconcile_seconds,
