@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 from typing import Any, Final
 
-from tests.units.hosts.machines import Machine, Wrong, all_named, bridge, ended, until
+from tests.units.hosts.machines import Machine, Wrong, all_named, bridge, until
 
 SHARE: Final = "/opt/agentplane/share/agentplane"
 INSTALL: Final = f"{SHARE}/install-debian.sh"
@@ -31,7 +31,12 @@ class Fleet:
     def boot(self) -> None:
         """Start all three."""
         for machine in self.machines:
-            machine.boot(all_named(self.machines))
+            machine.boot(self.addresses)
+
+    @property
+    def addresses(self) -> dict[str, str]:
+        """By name, as every machine knows them."""
+        return all_named(self.machines)
 
     def executor(self, name: str) -> Machine:
         """The host of an executor."""
@@ -58,8 +63,10 @@ class Fleet:
         return found
 
     def find(self, bundle: str) -> Run | None:
-        """The newest run of a bundle, if there is one."""
-        return next((run for run in self.runs() if run["bundle"].startswith(f"{bundle}@")), None)
+        """The newest run of a bundle with all that is known of it, if there is one."""
+        name = next((run["name"] for run in self.runs() if run["bundle"].startswith(f"{bundle}@")), None)
+        found: Run | None = None if name is None else self.answer(f"get runs {name}")
+        return found
 
     def listed(self, name: str) -> Run:
         """One executor, as `agentplane executor list` tells."""
@@ -97,6 +104,33 @@ class Fleet:
         return self.ap(f"evidence verify /root/evidence-{name} --keys /etc/agentplane/trusted")
 
 
+def until_run(fleet: Fleet, bundle: str, **fields: Any) -> Run:
+    """The newest run of a bundle, once its fields have these values."""
+
+    def there() -> Run | None:
+        run = fleet.find(bundle)
+        return run if run is not None and all(run[name] == value for name, value in fields.items()) else None
+
+    found: Run = until(f"no run of {bundle} with {fields}", there)
+    return found
+
+
+def set_lease(fleet: Fleet, seconds: int) -> None:
+    """How long control waits for an executor that it does not hear of. It is restarted, as by any change."""
+    fleet.control.configure("control", lambda settings: settings.update(lease_seconds=seconds))
+    fleet.control.run("systemctl restart agentplane-control")
+    for name in EXECUTORS:
+        if fleet.listed(name)["phase"] == "approved":
+            until_ready(fleet, name)
+
+
+def guest_of(host: Machine) -> str:
+    """The pid of the one guest's QEMU on a host; "" when there is none. Those of probes do not count."""
+    script = "grep -ls agentplane-guest@ $(pgrep -x qemu-system-x86 | sed 's,.*,/proc/&/cgroup,') /dev/null || true"
+    pids = [line.split("/")[2] for line in host.run(script).split()]
+    return next((pid for pid in pids if "agentplane.probe" not in host.run(f"tr '\\0' ' ' </proc/{pid}/cmdline")), "")
+
+
 def until_ready(fleet: Fleet, name: str) -> None:
     """Wait until an executor is heard of."""
     until(f"{name} is not heard of: {fleet.listed(name)}", lambda: fleet.listed(name).get("reachable"))
@@ -105,6 +139,3 @@ def until_ready(fleet: Fleet, name: str) -> None:
 def copy_trust(source: Machine, target: Machine) -> None:
     """What an administrator does with scp: public keys from the control host."""
     shutil.copytree(source.root / "etc/agentplane/trusted", target.root / "root/trusted", dirs_exist_ok=True)
-
-
-__all__ = ["CACHE", "EXECUTORS", "INSTALL", "LEASE_S", "SHARE", "Fleet", "Run", "copy_trust", "ended", "until_ready"]

@@ -2,8 +2,8 @@
 
 import json
 
-from tests.units.hosts.fleet import CACHE, EXECUTORS, INSTALL, LEASE_S, Fleet, copy_trust, ended, until_ready
-from tests.units.hosts.machines import Machine, Wrong, until
+from tests.units.hosts.fleet import CACHE, EXECUTORS, INSTALL, LEASE_S, Fleet, copy_trust, until_ready
+from tests.units.hosts.machines import Machine, Wrong, ended, until
 
 
 def control_host(fleet: Fleet) -> None:

@@ -71,7 +71,7 @@ class Machine:
         self.name = name
         self.address = f"{NETWORK}.{number}"
         self.root = work / name / "root"
-        self._debian = debian
+        self.debian = debian
         self._console = work / name / "console"
         self._group = f"{group}/{name}"
         self._nspawn: subprocess.Popen[bytes] | None = None
@@ -86,9 +86,9 @@ class Machine:
         hosts = "".join(f"{address} {name}\n" for name, address in others.items())
         (self.root / "etc" / "hosts").write_text(f"127.0.0.1 localhost\n{hosts}")
         (self.root / "etc" / "hostname").write_text(f"{self.name}\n")
-        lib = self._debian / "usr/lib/x86_64-linux-gnu"
-        loader = self._debian / "usr/lib64/ld-linux-x86-64.so.2"
-        nspawn = [str(loader), "--library-path", f"{lib}:{lib}/systemd", str(self._debian / "usr/bin/systemd-nspawn")]
+        lib = self.debian / "usr/lib/x86_64-linux-gnu"
+        loader = self.debian / "usr/lib64/ld-linux-x86-64.so.2"
+        nspawn = [str(loader), "--library-path", f"{lib}:{lib}/systemd", str(self.debian / "usr/bin/systemd-nspawn")]
         nspawn += ["-q", "-D", str(self.root), "--boot", "--register=no", "--keep-unit", "--console=pipe"]
         nspawn += [f"--machine={self.name}", f"--network-bridge={BRIDGE}"]
         with self._console.open("ab") as console:

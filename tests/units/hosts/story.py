@@ -13,13 +13,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.units.hosts import joining
+from tests.units.hosts import daytwo, joining, outages
 from tests.units.hosts.fleet import Fleet
 from tests.units.hosts.machines import Wrong, say
 
 Step = Callable[[Fleet], None]
 QUICK: tuple[Step, ...] = joining.STEPS
-FULL: tuple[Step, ...] = (*QUICK,)
+FULL: tuple[Step, ...] = (*QUICK, *daytwo.STEPS, *outages.STEPS)
 
 
 def main(argv: list[str]) -> int:
