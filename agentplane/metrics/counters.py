@@ -63,6 +63,13 @@ CACHE_BYTES: Final = Counter(
 _PLACED: Final = "run.placed"
 _WAITING: Final = "run.waiting"
 
+# What an alert watches is there from the start, at 0: Prometheus sees no increase in a series that begins at 1.
+for _family in (INTENTS, REPORTS):
+    _family.labels("defect")
+APPENDS.labels("run.quarantined")
+for _result in ("fetched", "absent", "refused", "failed"):
+    CACHE_PULLS.labels(_result)
+
 
 def count_appended(types: tuple[str, ...]) -> None:
     """Count events that were stored by their types."""

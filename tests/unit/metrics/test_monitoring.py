@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,17 @@ def test_every_number_that_is_asked_for_exists(expression: str) -> None:
 def test_the_dashboard_shows_every_counter() -> None:
     shown = {name for expression in dashboard_expressions() for name in NAME.findall(expression)}
     assert {f"{family.name}_total" for family in REGISTRY.collect()} <= shown
+
+
+def test_what_an_alert_sees_increase_is_there_before_it_happens() -> None:
+    """In a process of its own: another test may have counted here."""
+    program = "from agentplane.metrics.counters import REGISTRY; import prometheus_client as p; "
+    program += "print(p.generate_latest(REGISTRY).decode())"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    for expression in alert_expressions():
+        for series in re.findall(r"(?:increase|rate)\((agentplane_\w+\{[^}]+\})\[", expression):
+            assert f"{series} 0.0" in done.stdout, series
+    assert "0.0" in done.stdout
 
 
 def test_the_dashboard_is_one_that_grafana_imports() -> None:
