@@ -49,10 +49,11 @@ class _Waiting:
         """Tell the caller, who may have gone."""
         if self.future.done():
             return
-        if isinstance(self.outcome, AgentplaneError):
-            self.future.set_exception(self.outcome)
-        else:
-            self.future.set_result(self.outcome)
+        outcome = self.outcome
+        if type(outcome) is tuple:
+            self.future.set_result(outcome)
+        elif isinstance(outcome, AgentplaneError):
+            self.future.set_exception(outcome)
 
 
 class Appender:

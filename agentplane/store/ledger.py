@@ -43,6 +43,9 @@ class Ledger:
         Raises:
             Conflict: `store.version` or `store.duplicate-id`; the ledger is as before.
         """
+        if len(request.appends) == 1 and len(only := request.prepared[0]) == 1 and only[0].event.id not in self._known:
+            self.expect(request.appends[0])  # most calls
+            return (self.enter(request.appends[0].stream, only[0]),)
         mark = len(self.entries)
         placed: list[StoredEvent] = []
         try:

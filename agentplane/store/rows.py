@@ -40,8 +40,7 @@ def tail(event: Event, data: bytes, digest: bytes) -> bytes:
     return b"".join(
         (
             _ID(16, event.id.bytes),
-            _stream(event.stream),
-            _kind(event.phase, event.type, event.type_version, event.actor),
+            _names(event.stream, event.phase, event.type, event.type_version, event.actor),
             _TIME(8, _microseconds(event.time), 16, event.correlation_id.bytes),
             NULL if causation is None else _ID(16, causation.bytes),
             _BODY(len(data)),
@@ -98,14 +97,6 @@ def _kind_values(phase: Phase, type_: str, type_version: int, actor: str) -> tup
 
 
 @lru_cache(maxsize=8192)
-def _stream(stream: StreamId) -> bytes:
-    return _fields(_stream_values(stream))
-
-
-@lru_cache(maxsize=8192)
-def _kind(phase: Phase, type_: str, type_version: int, actor: str) -> bytes:
-    return _fields(_kind_values(phase, type_, type_version, actor))
-
-
-def _fields(values: Iterable[bytes]) -> bytes:
+def _names(stream: StreamId, phase: Phase, type_: str, type_version: int, actor: str) -> bytes:
+    values = (*_stream_values(stream), *_kind_values(phase, type_, type_version, actor))
     return b"".join([_BODY(len(value)) + value for value in values])
