@@ -65,6 +65,17 @@ def read_seed(path: Path) -> bytearray:
     return seed
 
 
+def sign(path: Path, data: bytes) -> bytes:
+    """An Ed25519 signature by a user's seed file. Raises Denied: as `public_key`."""
+    try:
+        pair = nkeys.from_seed(read_seed(path))
+        signature = bytes(pair.sign(data))
+        pair.wipe()
+    except (nkeys.NkeysError, ValueError, TypeError, IndexError) as exc:
+        raise Denied("this is not a NATS user seed", code="nkey.malformed", where=str(path)) from exc
+    return signature
+
+
 def public_key(path: Path) -> str:
     """The public key (`U…`) of a seed file.
 

@@ -4,12 +4,14 @@ Subjects: `agentplane-join.<nkey>.request` and `agentplane-executor.<name>.key`.
 the first, and the name in the second, true; a signature proves that whoever asks has the signing key.
 """
 
+from collections.abc import Callable
 from typing import Final, TypeVar
 
 import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from agentplane.bus.callout import user_key
 from agentplane.canonical import canonical_bytes
 from agentplane.enrolment.facts import PublicKeys
 from agentplane.enrolment.keys import NKEY, decode_public
@@ -52,6 +54,7 @@ class KeyAnnouncement(Wire, frozen=True, kw_only=True):
     previous_key_id: str
     previous_signature: str  # hex, over `rotation_claim`
     signature: str
+    nkey_signature: str = ""  # by the new user key; "": whoever wrote it is too old to prove that it has one
 
 
 class AnnouncementReply(Wire, frozen=True, kw_only=True):
@@ -79,8 +82,10 @@ def join_request(name: str, keys: PublicKeys, signer: Signer, token: str | None)
     return JoinRequest(name=name, keys=keys, signature=signer.sign(join_claim(name, keys)).hex(), token=token)
 
 
-def announcement(name: str, keys: PublicKeys, old: Signer, new: Signer) -> KeyAnnouncement:
-    """A signed announcement of new keys."""
+def announcement(
+    name: str, keys: PublicKeys, old: Signer, new: Signer, sign_with_nkey: Callable[[bytes], bytes] | None = None
+) -> KeyAnnouncement:
+    """A signed announcement of new keys. `sign_with_nkey`: by the new user key; without it control takes none."""
     claim = rotation_claim(name, keys, old.key_id)
     return KeyAnnouncement(
         name=name,
@@ -88,6 +93,7 @@ def announcement(name: str, keys: PublicKeys, old: Signer, new: Signer) -> KeyAn
         previous_key_id=old.key_id,
         previous_signature=old.sign(claim).hex(),
         signature=new.sign(claim).hex(),
+        nkey_signature=sign_with_nkey(claim).hex() if sign_with_nkey else "",
     )
 
 
@@ -110,10 +116,12 @@ def read_join_request(subject: str, data: bytes) -> JoinRequest:
 
 
 def read_announcement(subject: str, data: bytes) -> KeyAnnouncement:
-    """New keys, proven to be there; whether the old one may vouch for them is for `controllers.rotation` to say.
+    """New keys, both proven to be there; whether the old one may vouch for them is for `controllers.rotation` to say.
+
+    A user key that somebody else has would be barred with this executor: control or a person, thrown off the bus.
 
     Raises:
-        Refused: `join.malformed`, `join.key`, `join.subject` (another executor than the subject's).
+        Refused: `join.malformed`, `join.key`, `join.subject` (another executor than the subject's), `rotation.nkey`.
         Tampered: `join.signature`.
     """
     request = _decoded(data, KeyAnnouncement)
@@ -121,6 +129,16 @@ def read_announcement(subject: str, data: bytes) -> KeyAnnouncement:
         raise Refused("the keys of another executor than the one who asks", code="join.subject")
     claim = rotation_claim(request.name, request.keys, request.previous_key_id)
     _verify(_checked(request.keys), request.signature, claim)
+    if not request.nkey_signature:
+        raise Refused(
+            "the new bus key is not proven",
+            code="rotation.nkey",
+            hint="upgrade the executor: older ones prove one key only",
+        )
+    try:
+        _verify(user_key(request.keys.nkey), request.nkey_signature, claim)
+    except ValueError as exc:
+        raise Refused("not the public key of a NATS user", code="join.key") from exc
     return request
 
 

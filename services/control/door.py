@@ -17,6 +17,7 @@ from agentplane.controllers.decision import Decision
 from agentplane.controllers.state import ControlState
 from agentplane.daemon.logs import get_logger
 from agentplane.enrolment.requests import (
+    APPROVED,
     REFUSED,
     AnnouncementReply,
     JoinReply,
@@ -85,7 +86,7 @@ class Door:
         state, now = self._runtime.state, self._runtime.now()
         verdict = joining.judge(state, request, self._roster.is_declared, now)
         said = verdict.reply
-        if verdict.news and self._may_say(now):
+        if verdict.news and (verdict.reply.state == APPROVED or self._may_say(now)):  # tokens are few, strangers not
             await self._runtime.settle(self._joining(request))
             said = joining.judge(self._runtime.state, request, self._roster.is_declared, self._runtime.now()).reply
             said = verdict.reply if verdict.reply.state == REFUSED else said

@@ -10,13 +10,15 @@ instead (credentials that somebody else provides); then nothing is made here, an
 
 import os
 import shutil
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from agentplane.bus.nkeys import create_seed_file, public_key
+from agentplane.bus.nkeys import create_seed_file, public_key, sign
 from agentplane.enrolment.facts import PublicKeys
 from agentplane.enrolment.keys import public_keys
 from agentplane.evidence.edge import fsync_directory, generate_key_pair, load_public_key, load_signer
@@ -70,6 +72,11 @@ def next_identity(settings: ExecutorSettings) -> tuple[Ed25519Signer, PublicKeys
         _make(directory, settings)
     signer = load_signer(directory / SIGNING_KEY, executor_identity(settings.name))
     return signer, public_keys(signer.public_key, public_key(directory / NATS_SEED))
+
+
+def sign_as_next(settings: ExecutorSettings) -> Callable[[bytes], bytes]:
+    """Signs with the bus key that is to follow. What it answers raises Denied: `nkey.…`."""
+    return partial(sign, settings.keys_dir / "next" / NATS_SEED)
 
 
 def has_next(settings: ExecutorSettings) -> bool:

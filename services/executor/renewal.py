@@ -15,7 +15,7 @@ from agentplane.enrolment.requests import AnnouncementReply, announcement
 from agentplane.errors import AgentplaneError, Transient
 from agentplane.ports import Bus
 from services.executor.config import ExecutorSettings
-from services.executor.identity import Identity, has_next, next_identity, promote
+from services.executor.identity import Identity, has_next, next_identity, promote, sign_as_next
 
 log = get_logger()
 
@@ -50,7 +50,7 @@ class Renewal:
 
     async def _announce(self) -> None:
         signer, keys = next_identity(self._settings)
-        request = announcement(self._identity.name, keys, self._identity.signer, signer)
+        request = announcement(self._identity.name, keys, self._identity.signer, signer, sign_as_next(self._settings))
         subject = subjects.next_key(self._identity.name)
         data = await self._bus.request(subject, msgspec.json.encode(request), timeout_s=_TIMEOUT_S)
         try:

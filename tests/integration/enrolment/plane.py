@@ -5,6 +5,7 @@ import secrets
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -15,7 +16,7 @@ from agentplane.bus import subjects
 from agentplane.bus.accounts import Callout, ServerConfig, User, control, person, render, watcher
 from agentplane.bus.callout import Issuer
 from agentplane.bus.nats import NatsBus
-from agentplane.bus.nkeys import create_seed_file
+from agentplane.bus.nkeys import create_seed_file, sign
 from agentplane.enrolment import facts
 from agentplane.enrolment.keys import public_keys
 from agentplane.enrolment.requests import AnnouncementReply, JoinReply, announcement, join_request
@@ -111,8 +112,9 @@ class Host:
         """The same host with new keys."""
         return Host(self.server, self.name, f"{self.seed}-next")
 
-    async def announce(self, bus: NatsBus, new: "Host") -> AnnouncementReply:
-        request = announcement(self.name, new.keys, self.executor.signer, new.executor.signer)
+    async def announce(self, bus: NatsBus, new: "Host", *, proven: bool = True) -> AnnouncementReply:
+        prove = partial(sign, self.server.seed(new.seed)) if proven else None
+        request = announcement(self.name, new.keys, self.executor.signer, new.executor.signer, prove)
         data = await bus.request(subjects.next_key(self.name), msgspec.json.encode(request), timeout_s=5)
         return msgspec.json.decode(data, type=AnnouncementReply)
 

@@ -6,9 +6,11 @@ from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from agentplane.bus.nats import NatsBus
+from agentplane.bus.nkeys import public_key
 from agentplane.enrolment import facts
 from agentplane.errors import Denied
 from agentplane.evidence.journal import next_link
@@ -18,6 +20,7 @@ from agentplane.evidence.statement import RunRef
 from agentplane.runs.model import RunStarted
 from agentplane.store.postgres import PostgresEventStore
 from agentplane.store.roles import APPEND
+from services.control import door
 from tests.integration.enrolment.plane import AskingServer, Host, Operator, is_denied, settings
 from tests.postgres import Database
 from tests.scenario.servers import daemon
@@ -71,6 +74,15 @@ async def test_a_token_lets_in_once_and_for_one_name(operator: Operator, server:
     ]
     stored = [event.event.data for event in await operator.store.read(0, 1000)]
     assert TOKEN not in str(stored)
+
+
+async def test_strangers_who_ask_too_much_keep_nobody_out_who_has_a_token(
+    operator: Operator, server: AskingServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(door, "_NEWS_A_MINUTE", 0)
+    await operator.token("exec-a", TOKEN)
+    assert (await Host(server, "exec-b").join()).code == "join.busy"
+    assert (await Host(server, "exec-a").join(TOKEN)).state == "approved"
 
 
 async def test_an_expired_token_is_refused(operator: Operator, server: AskingServer) -> None:
@@ -239,6 +251,19 @@ async def test_keys_rotate_with_an_overlap(operator: Operator, server: AskingSer
     assert (await new.beat(fresh)).accepted
     for each in (bus, fresh):
         await each.close()
+
+
+async def test_the_bus_key_of_somebody_else_cannot_be_announced(operator: Operator, server: AskingServer) -> None:
+    """It would be barred with the executor that announced it, and its owner be thrown off the bus again and again."""
+    host = Host(server, "exec-a")
+    bus = await operator.admit(host)
+    await operator.wishes("exec-a", facts.ROTATION_REQUESTED, facts.RotationRequested(overlap_s=3))
+    taken = host.next()
+    taken.keys = msgspec.structs.replace(taken.keys, nkey=public_key(server.seed("alice")))
+    assert (await host.announce(bus, taken)).code == "join.signature"
+    assert (await host.announce(bus, taken, proven=False)).code == "rotation.nkey"
+    assert (await host.announce(bus, host.next())).accepted
+    await bus.close()
 
 
 async def test_people_who_are_no_operators_cannot_say_who_is_an_executor(
