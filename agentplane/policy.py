@@ -14,7 +14,6 @@ import msgspec
 from msgspec import Meta
 
 from agentplane.canonical import digest_value
-from agentplane.errors import Refused
 from agentplane.ids import Digest
 
 Backend = Literal["microvm", "qemu", "process"]
@@ -103,19 +102,6 @@ class Problem(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         return f"{'.'.join(map(str, self.path)) or 'the policy'}: {self.message}"
-
-
-def load_policy(settings: object) -> Policy:
-    """The policy in a configuration; missing fields have their defaults.
-
-    Raises:
-        Refused: code `policy.invalid`, naming every field that is wrong.
-    """
-    policy = read_policy(settings)
-    if isinstance(policy, Policy):
-        return policy
-    wrong = "; ".join(map(str, policy))
-    raise Refused(f"policy: {wrong}", code="policy.invalid", hint="See docs for the policy's fields.")
 
 
 def read_policy(settings: object) -> Policy | list[Problem]:

@@ -2,8 +2,19 @@
 
 import pytest
 
-from agentplane.errors import Refused
-from agentplane.policy import Policy, load_policy
+from agentplane.policy import Policy, read_policy
+
+
+def read(settings: object) -> Policy:
+    policy = read_policy(settings)
+    assert isinstance(policy, Policy)
+    return policy
+
+
+def wrong(settings: object) -> list[str]:
+    problems = read_policy(settings)
+    assert isinstance(problems, list)
+    return [str(each) for each in problems]
 
 
 def test_the_defaults_keep_bare_processes_in_dev_and_prod_behind_a_gate() -> None:
@@ -22,7 +33,7 @@ def test_an_unknown_lane_needs_a_gate_and_runs_nothing() -> None:
 
 
 def test_settings_are_read_in_either_spelling_and_missing_ones_have_defaults() -> None:
-    policy = load_policy({"lanes": {"staging": {"backends": ["process"], "humanGate": True}}, "stale_after_s": 5})
+    policy = read({"lanes": {"staging": {"backends": ["process"], "humanGate": True}}, "stale_after_s": 5})
     assert policy.lane("staging") is not None
     assert policy.lane("prod") is None
     assert policy.stale_after_s == 5
@@ -42,15 +53,13 @@ def test_settings_are_read_in_either_spelling_and_missing_ones_have_defaults() -
     ],
 )
 def test_a_wrong_setting_is_named(settings: object, field: str) -> None:
-    with pytest.raises(Refused, match=field):
-        load_policy(settings)
+    assert any(each.startswith(field) for each in wrong(settings))
 
 
 def test_all_wrong_settings_are_named_and_no_value_is_repeated() -> None:
-    with pytest.raises(Refused) as refused:
-        load_policy({"lanes": {"dev": {"networks": ["hunter2"]}}, "limits": {"vcpus": 0, "diskGib": None}})
-    assert str(refused.value).count(";") == 2
-    assert "hunter2" not in str(refused.value)
+    problems = wrong({"lanes": {"dev": {"networks": ["hunter2"]}}, "limits": {"vcpus": 0, "diskGib": None}})
+    assert len(problems) == 3
+    assert "hunter2" not in "".join(problems)
 
 
 def test_the_digest_is_of_the_camel_case_document() -> None:
@@ -59,8 +68,8 @@ def test_the_digest_is_of_the_camel_case_document() -> None:
 
 
 def test_the_digest_changes_with_the_policy_only() -> None:
-    assert Policy().digest() == load_policy({}).digest()
-    assert Policy().digest() != load_policy({"staleAfterS": 31}).digest()
+    assert Policy().digest() == read({}).digest()
+    assert Policy().digest() != read({"staleAfterS": 31}).digest()
 
 
 def test_tenants_are_all_or_those_listed() -> None:
