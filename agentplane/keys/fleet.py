@@ -2,7 +2,7 @@
 
 Executors make their own keys and join. One that is named here gets keys from here instead, which it cannot renew.
 
-    trust/       control.pub, ca.pem, cache.pub, executors/<name>.{pub,nkey}
+    trust/       control.pub, ca.pem, cache.pub, executors/<name>.{pub,bus}
                                                               public: part of every host's configuration
     users.json   public NATS keys by role                     public: part of the control host's configuration
     secret/control/, secret/<executor>/, secret/people/       private: to that host's /var/keys, and nowhere else
@@ -143,7 +143,7 @@ def _users(directory: Path, wanted: Wanted) -> None:
         document[daemon] = nkeys.create_seed_file(secret / "control" / f"{daemon}.nkey")
     for name in wanted.executors:  # control answers for them, so that it can shut them out
         key = nkeys.create_seed_file(secret / name / "executor.nkey")
-        (directory / "trust" / "executors" / f"{name}.nkey").write_text(f"{key}\n")
+        (directory / "trust" / "executors" / f"{name}.bus").write_text(f"{key}\n")
     document["watcher"] = nkeys.create_seed_file(secret / "control" / "watcher.nkey")
     document["issuer"] = Issuer(_private(secret / "control" / "issuer.nkey", _account_seed).strip()).public_key
     for name in (*wanted.people, *wanted.operators):

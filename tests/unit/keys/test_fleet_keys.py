@@ -64,7 +64,7 @@ def test_calling_again_adds_and_keeps(tmp_path: Path) -> None:
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file() and path.name != "users.json"}
     assert make(tmp_path, Wanted(addresses=()), NOW) == ()
     added = make(tmp_path, Wanted(addresses=(), executors=("exec-b",)), NOW)
-    assert {path.name for path in added} == {"exec-b.pub", "exec-b.nkey", "executor.key", "executor.nkey"}
+    assert {path.name for path in added} == {"exec-b.pub", "exec-b.bus", "executor.key", "executor.nkey"}
     assert {path: path.read_bytes() for path in before} == before
     assert set(load_executor_nkeys(tmp_path / "trust").values()) == {"exec-a", "exec-b"}
 
