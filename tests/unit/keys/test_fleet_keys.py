@@ -30,7 +30,7 @@ def test_private_files_are_private_and_public_ones_hold_no_secret(tmp_path: Path
         "trust/ca.pem",
         "trust/cache.pub",
         "trust/control.pub",
-        "trust/executors/exec-a.nkey",
+        "trust/executors/exec-a.bus",
         "trust/executors/exec-a.pub",
         "users.json",
     }
