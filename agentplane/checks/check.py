@@ -23,7 +23,7 @@ from agentplane.runs.facts import RUN_KIND
 ADMITTED: Final = frozenset({APPLIED, DELETION_REQUESTED})
 _RUNS: Final = frozenset({RUN_KIND})
 # why a controller failed that cannot be seen from what it was shown: time, and what the store refused
-_OUTSIDE: Final = ("controller.timeout", "controller.exit", "store.")
+_OUTSIDE: Final = ("controller.timeout", "controller.exit", "store.", "event.data")
 
 
 class Check:

@@ -48,9 +48,17 @@ def _document(events: Iterable[Event]) -> dict[str, Any]:
         place = name if seen[name] == 1 else f"{name} #{seen[name]}"
         found[place] = {
             "phase": str(event.phase),
-            "data": _plain(msgspec.json.decode(encode_data(event.data)), top=True),
+            "data": _data(event),
         }
     return found
+
+
+def _data(event: Event) -> Any:  # noqa: ANN401 - JSON
+    """The data as they are stored; of what no store would take (a fraction), why it would not."""
+    try:
+        return _plain(msgspec.json.decode(encode_data(event.data)), top=True)
+    except Refused as refused:
+        return {"refused": refused.code}
 
 
 def _plain(value: Any, *, top: bool = False) -> Any:  # noqa: ANN401 - JSON

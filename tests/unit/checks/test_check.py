@@ -113,6 +113,37 @@ def test_with_a_bump_it_is_declared_and_passes(lamps: list[StoredEvent]) -> None
     assert all(each.declared for each in report.differences)
 
 
+class Fractional(Switch):
+    """The switch, saying for some lamps what no store takes."""
+
+    def __init__(self, mood: str) -> None:
+        self.mood = mood
+
+    def reconcile(self, context: Context) -> Decision | None:
+        spec = context.spec
+        assert isinstance(spec, Lamp)
+        return Decision(status={"level": 1.5}) if spec.mood == self.mood else super().reconcile(context)
+
+
+def test_what_no_store_would_take_is_a_difference_and_ends_no_check(lamps: list[StoredEvent]) -> None:
+    report = check(lamps, registry_of(Fractional("calm"), Meter()))
+    assert not report.passed
+    paths = {each.path: each.after for each in of(report, "hall")[0].changes}
+    assert paths["Lamp/hall resource.status-changed.data.refused"] == "event.data"
+
+
+def test_what_the_store_refused_then_is_poison_and_is_not_judged(lamps: list[StoredEvent]) -> None:
+    def refused(stored: StoredEvent) -> StoredEvent:
+        if stored.event.type != "controller.dead-lettered":
+            return stored
+        return replace(stored, event=replace(stored.event, data={**stored.event.data, "code": "event.data"}))
+
+    report = check([refused(each) for each in lamps], registry_of(Fractional("broken"), Meter()))
+    assert report.passed
+    assert report.differences == ()
+    assert [each.code for each in report.poison] == ["event.data"]
+
+
 def test_only_what_was_asked_for_is_judged(lamps: list[StoredEvent]) -> None:
     report = check(lamps, registry_of(Brighter(), Meter()), since=lamps[-1].sequence + 1)
     assert report.passed
