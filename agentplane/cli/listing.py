@@ -2,14 +2,14 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from agentplane.cli import context as contexts
 from agentplane.cli import render
-from agentplane.cli.shelves import Asked, Found, Shelf, cell, shelf_of
+from agentplane.cli.shelves import Asked, Found, Shelf, cell, flat, shelf_of
 
 if TYPE_CHECKING:
     from agentplane.domains.model import Kind
@@ -95,18 +95,6 @@ def _table(kind: "Kind", found: list[Found], asked: Asked) -> None:
         row += [cell(each.document, path) for _, path in kind.columns]
         rows.append([*row, *([] if kind.made_by else [each.document["metadata"]["generation"]])])
     render.table(headers, rows, empty=f"no {kind.plural} yet")
-
-
-def flat(path: str, value: Any) -> Iterator[tuple[str, str]]:  # noqa: ANN401 - JSON
-    """A document as lines for people: dotted path and value, without what says nothing."""
-    if isinstance(value, dict):
-        for name, inner in value.items():
-            yield from flat(f"{path}.{name}" if path else name, inner)
-    elif isinstance(value, list | tuple) and any(isinstance(each, dict) for each in value):
-        for number, inner in enumerate(value):
-            yield from flat(f"{path}[{number}]", inner)
-    elif value not in (None, "", [], ()):
-        yield path, cell({"value": value}, "value")
 
 
 def _describe(kind: "Kind", document: dict[str, Any]) -> None:

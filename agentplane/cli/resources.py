@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from agentplane.cli import render
-from agentplane.cli.listing import flat
+from agentplane.cli.shelves import flat
 
 
 def describe_document(shown: dict[str, Any]) -> None:

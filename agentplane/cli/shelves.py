@@ -4,7 +4,7 @@ A shelf answers with documents. What is specific to a kind is declared beside it
 columns, and what label selectors see of it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from agentplane.errors import NotFound, Refused
@@ -66,6 +66,18 @@ def cell(document: dict[str, Any], path: str) -> str:
     elif isinstance(value, bool):
         value = str(value).lower()
     return "-" if value is None or value == "" else str(value)
+
+
+def flat(path: str, value: Any) -> Iterator[tuple[str, str]]:  # noqa: ANN401 - JSON
+    """A document as lines for people: dotted path and value, without what says nothing."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from flat(f"{path}.{name}" if path else name, inner)
+    elif isinstance(value, list | tuple) and any(isinstance(each, dict) for each in value):
+        for number, inner in enumerate(value):
+            yield from flat(f"{path}[{number}]", inner)
+    elif value not in (None, "", [], ()):
+        yield path, cell({"value": value}, "value")
 
 
 class Resources:
