@@ -60,7 +60,7 @@ def read_wishes(  # noqa: PLR0917 - as the options are
 
     def take(value: dict[str, Any], at: "Locate") -> None:
         try:
-            wishes.append(read_wish(registry, value, tenant=tenant, kind=kind, origin=at))
+            wishes.append(read_wish(registry, value, tenant=tenant, kind=kind, origin=at, name=name))
         except AgentplaneError as error:
             problems.append(error)
 
@@ -143,7 +143,7 @@ def _completed(kind: str | None, value: dict[str, Any], name: str | None) -> dic
             raise Refused(
                 "there is no document", code="document.missing", hint="name one with -f, or run it in a terminal"
             )
-        return {**value, "metadata": {"name": name}} if name and "metadata" not in value else value
+        return value
     if not isinstance(word, str):
         raise Refused("say which KIND", code="resource.kind", hint="agentplane kinds")
     known = installed().registry.documented(word)

@@ -35,11 +35,18 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_wish(
-    registry: Registry, value: dict[str, Any], *, tenant: str, kind: str | None, origin: str | Locate
+    registry: Registry,
+    value: dict[str, Any],
+    *,
+    tenant: str,
+    kind: str | None,
+    origin: str | Locate,
+    name: str | None = None,
 ) -> Wish:
     """A document as a wish. With `kind`, a document may also be the spec alone, named by its field `name`.
 
-    `origin` is the document's name, or tells the place of what stands at a path in it.
+    `origin` is the document's name, or tells the place of what stands at a path in it; `name` is the resource's where
+    the document says none.
 
     Raises:
         NotFound: code `kind.unknown`.
@@ -47,11 +54,9 @@ def read_wish(
     """
     at = _locate(origin)
     if kind is not None and not _TOP & value.keys() - {"spec"}:
-        value = {
-            "kind": kind,
-            "metadata": {"name": value.get("name")},
-            "spec": spec_alone(registry.documented(kind), value),
-        }
+        value, at = _whole_document(registry.documented(kind), value, name), _of_spec(at)
+    elif name is not None and "metadata" not in value:
+        value = {**value, "metadata": {"name": name}}
     known = _kind(registry, value, kind, at)
     api_version = value.get("apiVersion", known.api_version)
     if api_version != known.api_version:
@@ -120,6 +125,16 @@ def model_of(kind: Kind, spec: dict[str, Any]) -> BaseModel:
 
 def _whole(kind: Kind, spec: dict[str, Any]) -> dict[str, Any]:
     return kind.spec.model_validate(spec).model_dump(mode="json", by_alias=True)
+
+
+def _whole_document(kind: Kind, value: dict[str, Any], name: str | None) -> dict[str, Any]:
+    said = name if name is not None else value.get("name")
+    return {"kind": kind.name, "metadata": {"name": said}, "spec": spec_alone(kind, value)}
+
+
+def _of_spec(at: Locate) -> Locate:
+    """Places in a document that is the spec alone: its root is the spec."""
+    return lambda *path: at(*path[1:]) if path[:1] == ("spec",) else at()
 
 
 def _locate(origin: str | Locate) -> Locate:

@@ -85,6 +85,24 @@ def test_a_resource_in_two_documents_is_refused(tmp_path: Path) -> None:
     assert refused(path).code == "resource.twice"
 
 
+def test_a_spec_alone_is_named_beside_it_or_in_it(tmp_path: Path) -> None:
+    path = tmp_path / "spec.yaml"
+    path.write_text("title: Do it\npriority: 3\n")
+    (wish,) = read_wishes("acme", "workorder", [path], None, False, "wo-1")
+    assert (wish.stream.name, wish.request.spec) == ("wo-1", {"title": "Do it", "priority": 3})
+    path.write_text("name: wo-2\ntitle: Do it\npriority: 9\n")
+    with pytest.raises(Refused) as caught:
+        read_wishes("acme", "WorkOrder", [path], None, False, None)
+    assert str(caught.value.where) == f"{path}:3:11"
+
+
+def test_a_document_without_a_name_takes_the_one_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / "doc.yaml"
+    path.write_text("kind: WorkOrder\nspec: {title: Do it}\n")
+    (wish,) = read_wishes("acme", None, [path], None, False, "wo-1")
+    assert wish.stream.name == "wo-1"
+
+
 def test_an_unknown_kind_stays_not_found(tmp_path: Path) -> None:
     path = tmp_path / "doc.json"
     path.write_text('{\n "kind": "Nope", "metadata": {"name": "a"}}')
