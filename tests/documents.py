@@ -58,6 +58,21 @@ def paths(document: Path) -> list[str]:
     return found
 
 
+def codes(document: Path) -> set[str]:
+    """Every error code in a column `code` of its tables; what is called an event there is none."""
+    found: set[str] = set()
+    column = None
+    for line in document.read_text().splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")] if line.startswith("|") else []
+        if column is None and "code" in cells:
+            column = cells.index("code")
+        elif not cells:
+            column = None
+        elif column is not None:
+            found |= set(re.findall(r"(?<!event )`([a-z-]+(?:\.[a-z0-9-]+)+)`", cells[column]))
+    return found
+
+
 def anchors(document: Path) -> set[str]:
     """Its headings, as GitHub names them in links."""
     return {

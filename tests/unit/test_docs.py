@@ -9,7 +9,7 @@ import click
 import pytest
 
 from agentplane.cli.main import cli, main
-from tests.documents import ROOT, anchors, blocks, commands, documents, links, mentions, paths
+from tests.documents import ROOT, anchors, blocks, codes, commands, documents, links, mentions, paths
 
 DOCUMENTS = documents()
 DECISIONS = sorted((ROOT / "docs" / "adr").glob("*.md"))
@@ -36,6 +36,13 @@ def test_its_links_lead_somewhere(document: Path) -> None:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name)
 def test_the_paths_it_names_are_there(document: Path) -> None:
     assert [path for path in paths(document) if not (ROOT / path).exists()] == []
+
+
+def test_the_codes_that_tables_explain_are_ours() -> None:
+    explained = {(name(document), code) for document in DOCUMENTS for code in codes(document)}
+    ours = {code for place, code in explained if place == "docs/errors.md"}
+    assert {place for place, _ in explained} >= {"docs/bundles.md", "docs/events.md", "docs/operations.md"}
+    assert {(place, code) for place, code in explained if code not in ours} == set()
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name)
