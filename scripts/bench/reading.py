@@ -24,8 +24,8 @@ from scripts.bench.ground import BATCH, RUNS, Ground, fill_library, fill_ours, g
 from scripts.bench.report import Line, Unmeasured, at_least
 from tests.postgres import PASSWORDS
 
-ROUNDS: Final = 5
-EVENTS: Final = 100_000
+ROUNDS: Final = 3
+EVENTS: Final = 200_000
 COPY: Final = "COPY (SELECT * FROM log.events ORDER BY sequence) TO STDOUT (FORMAT binary)"
 BY_HAND: Final[LiteralString] = """
     INSERT INTO views.by_hand
