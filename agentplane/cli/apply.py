@@ -9,7 +9,7 @@ import click
 
 from agentplane.cli import context as contexts
 from agentplane.cli import render
-from agentplane.cli.reading import documents_options, read_wishes
+from agentplane.cli.reading import documents_options, read_streams, read_wishes
 from agentplane.errors import AgentplaneError
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def delete(  # noqa: PLR0917 - one parameter per option
     elif not files and directory is None:
         raise click.UsageError("name the resource as KIND NAME, or documents with -f or -d")
     else:
-        streams = [wish.stream for wish in read_wishes(context.tenant, kind, files, directory, recursive, None)]
+        streams = read_streams(context.tenant, kind, files, directory, recursive)
     asyncio.run(_delete(context, streams, reason=reason, wait_s=timeout_s if wait else None))
     return 0
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from agentplane.domains.model import Kind
-from agentplane.domains.specs import spec_alone
+from agentplane.domains.specs import spec_alone, words
 from agentplane.ids import DNS_LABEL
 
 Ask = Callable[[str], str]
@@ -35,7 +35,7 @@ def _value(adapter: TypeAdapter[Any], prompt: str, ask: Ask, say: Say) -> Any:  
         try:
             return adapter.dump_python(adapter.validate_strings(text), mode="json")
         except ValidationError as exc:
-            say("  " + "; ".join(error["msg"] for error in exc.errors(include_input=False)))
+            say("  " + "; ".join(words(error["msg"]) for error in exc.errors(include_input=False)))
 
 
 def _annotated(field: Any) -> Any:  # noqa: ANN401 - pydantic's FieldInfo, and a type made of it

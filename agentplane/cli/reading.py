@@ -13,8 +13,10 @@ from agentplane.errors import AgentplaneError, Refused
 if TYPE_CHECKING:
     from agentplane.documents.model import Document
     from agentplane.domains.specs import Locate, Wish
+    from agentplane.events.model import StreamId
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+Taken = TypeVar("Taken")
 _SUFFIXES = {".json", ".yaml", ".yml"}
 _SHOWN = 20
 
@@ -50,33 +52,53 @@ def read_wishes(  # noqa: PLR0917 - as the options are
     Raises:
         Refused, NotFound: one document cannot be taken; of several refused ones the first one's code.
     """
-    from agentplane.documents.edge import read_documents
     from agentplane.domains.discovery import installed
     from agentplane.domains.specs import read_wish
 
     registry = installed().registry
-    problems: list[AgentplaneError] = []
-    wishes: list[Wish] = []
 
-    def take(value: dict[str, Any], at: "Locate") -> None:
-        try:
-            wishes.append(read_wish(registry, value, tenant=tenant, kind=kind, origin=at, name=name))
-        except AgentplaneError as error:
-            problems.append(error)
+    def wish(value: dict[str, Any], at: "Locate") -> "Wish":
+        completed = _completed(kind, value, name)
+        return read_wish(registry, completed, tenant=tenant, kind=kind, origin=at, name=name)
 
     if not files and directory is None:
-        take(_completed(kind, {}, name), lambda *_: "the answers")
-    for path in [*files, *_within(directory, recursive=recursive)]:
+        return [wish({}, lambda *_: "the answers")]
+    wishes = _each([*files, *_within(directory, recursive=recursive)], wish)
+    _refuse_twice(wishes)
+    return wishes
+
+
+def read_streams(
+    tenant: str, kind: str | None, files: Sequence[Path], directory: Path | None, recursive: bool
+) -> "list[StreamId]":
+    """The resources that documents name. Raises as `read_wishes`."""
+    from agentplane.domains.discovery import installed
+    from agentplane.domains.specs import read_stream
+
+    registry = installed().registry
+    paths = [*files, *_within(directory, recursive=recursive)]
+    return _each(paths, lambda value, at: read_stream(registry, value, tenant=tenant, kind=kind, origin=at))
+
+
+def _each(paths: Sequence[Path], take: "Callable[[dict[str, Any], Locate], Taken]") -> "list[Taken]":
+    """What every document of the files is taken for; all that is wrong with them at once."""
+    from agentplane.documents.edge import read_documents
+
+    problems: list[AgentplaneError] = []
+    taken: list[Taken] = []
+    for path in paths:
         try:
             documents = read_documents(path)
         except AgentplaneError as error:
             problems.append(error)
             continue
         for document in documents:
-            take(_completed(kind, document.value, name), _locate(document))
+            try:
+                taken.append(take(document.value, _locate(document)))
+            except AgentplaneError as error:
+                problems.append(error)
     _raise(problems)
-    _refuse_twice(wishes)
-    return wishes
+    return taken
 
 
 def _within(directory: Path | None, *, recursive: bool) -> list[Path]:

@@ -85,6 +85,17 @@ def read_wish(
     return Wish(stream=StreamId(tenant, known.name, metadata.namespace, metadata.name), request=request)
 
 
+def read_stream(
+    registry: Registry, value: dict[str, Any], *, tenant: str, kind: str | None, origin: str | Locate
+) -> StreamId:
+    """Which resource a document names; its spec may be missing, or of an older model. Raises as `read_wish`."""
+    at = _locate(origin)
+    if kind is not None and not _TOP & value.keys() - {"spec"}:
+        value, at = _whole_document(registry.documented(kind), value, None), _of_spec(at)
+    known, metadata = _kind(registry, value, kind, at), _metadata(value.get("metadata"), at)
+    return StreamId(tenant, known.name, metadata.namespace, metadata.name)
+
+
 def spec_alone(kind: Kind, value: dict[str, Any]) -> dict[str, Any]:
     """The spec in a document that is nothing else: `name` is the resource's, unless the spec has such a field."""
     fields = {name for known, field in kind.spec.model_fields.items() for name in (known, field.alias)}
@@ -197,11 +208,11 @@ def _problems(exc: ValidationError, at: Locate) -> str:
     for each in errors[:_FEW]:
         place = at("spec", *each["loc"])
         field = ".".join(("spec", *map(str, each["loc"])))
-        listed.append(f"{field}: {_words(each['msg'])}" + (f" ({place})" if place != first else ""))
+        listed.append(f"{field}: {words(each['msg'])}" + (f" ({place})" if place != first else ""))
     more = f"; and {len(errors) - _FEW} more" if len(errors) > _FEW else ""
     return "; ".join(listed) + more
 
 
-def _words(message: str) -> str:
+def words(message: str) -> str:
     """What a validator said, without the name of Python's exception before it."""
     return message.removeprefix("Value error, ").removeprefix("Assertion failed, ")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from agentplane.cli.reading import read_wishes
+from agentplane.cli.reading import read_streams, read_wishes
 from agentplane.errors import AgentplaneError, NotFound, Refused
 
 ORDER = "apiVersion: agentplane.io/v1alpha1\nkind: WorkOrder\nmetadata: {{name: {name}}}\nspec:\n  title: Do it\n"
@@ -101,6 +101,16 @@ def test_a_document_without_a_name_takes_the_one_beside_it(tmp_path: Path) -> No
     path.write_text("kind: WorkOrder\nspec: {title: Do it}\n")
     (wish,) = read_wishes("acme", None, [path], None, False, "wo-1")
     assert wish.stream.name == "wo-1"
+
+
+def test_what_is_deleted_needs_a_name_and_no_spec(tmp_path: Path) -> None:
+    path = tmp_path / "doc.yaml"
+    path.write_text("kind: WorkOrder\nmetadata: {name: a, namespace: b}\n---\n" + order("c") + "  gone: field\n")
+    streams = read_streams("acme", None, [path], None, False)
+    assert [(each.namespace, each.name) for each in streams] == [("b", "a"), ("default", "c")]
+    path.write_text("kind: WorkOrder\nmetadata: {}\n")
+    with pytest.raises(Refused, match=r"metadata.name is missing"):
+        read_streams("acme", None, [path], None, False)
 
 
 def test_an_unknown_kind_stays_not_found(tmp_path: Path) -> None:
