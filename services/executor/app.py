@@ -155,7 +155,7 @@ def assemble(
         caps=plan_caps(settings.caps),
         clock=SystemClock(),
         workers=opened.workers,
-        patience_s=settings.bundles.patience_s,
+        patience_s=settings.bundles.patience_seconds,
         changed=executor.changed,
     )
     delivery = Delivery(ledger, bus, subjects.report(settings.name))

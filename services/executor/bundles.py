@@ -65,7 +65,7 @@ class Bundles(Settings):
     caches: Annotated[tuple[Annotated[str, AfterValidator(_cache_url)], ...], Field(max_length=16)] = ()  # in order
     trusted_public_keys: tuple[Annotated[str, AfterValidator(_public_key)], ...] = ()  # "name:base64"; no others count
     build: Literal["missing", "never"] = "missing"  # whether a guest that is not pinned, or nowhere, is built here
-    patience_s: Seconds = 60  # how long a cache may be away before the run is given back to control
+    patience_seconds: Seconds = 60  # how long a cache may be away before the run is given back to control
     max_closure_mib: Annotated[int, Field(ge=1, le=1 << 20)] = 16 << 10  # of one guest with all it needs
     prefetch: Annotated[tuple[PinnedPath, ...], Field(max_length=1000)] = ()  # what agentplane-prefetch fetches
 

@@ -202,7 +202,7 @@ def test_caches_and_keys_as_configured() -> None:
         ({"trusted_public_keys": ["builder-1"]}, "trusted_public_keys.0"),
         ({"trusted_public_keys": [KEY + "x"]}, "trusted_public_keys.0"),
         ({"build": "always"}, "build"),
-        ({"patience_s": 0}, "patience_s"),
+        ({"patience_seconds": 0}, "patience_seconds"),
         ({"prefetch": [{"path": "/etc/passwd", "nar_hash": SPEC.nar_hash}]}, "prefetch.0.path"),
         ({"prefetch": [{"path": SPEC.path, "nar_hash": "sha256:x"}]}, "prefetch.0.nar_hash"),
     ],
