@@ -7,7 +7,8 @@ from agentplane.store.view_reader import ViewReader
 from agentplane.store.view_tables import table_of
 
 # what a row's document says in a field, as text; documents are bytes of JSON
-_FIELD: LiteralString = "(convert_from(document, 'UTF8')::json ->> %s::text)"
+# what a tenant wrote may have NUL in it, which PostgreSQL's text has not
+_FIELD: LiteralString = r"(replace(convert_from(document, 'UTF8'), '\u0000', '\ufffd')::json ->> %s::text)"
 
 
 class ViewRows:

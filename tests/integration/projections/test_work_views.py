@@ -172,3 +172,27 @@ async def test_events_that_concern_nobody_move_all_on_and_two_projectors_agree(
         assert all([(await other.rebuild(name)).equal for name in other.names])
     finally:
         await other.close()
+
+
+async def test_a_tenant_stops_nobody_by_names_that_a_database_cannot_hold(
+    store: PostgresEventStore, work: ViewStore, reader: ViewReader
+) -> None:
+    odd = [
+        replace(happened(type_, 900 + n, **data), stream=replace(RIVAL.stream, name=f"odd-{n}"))
+        for n, (type_, data) in enumerate(
+            [
+                ("mail.sent", {"message_id": "a\0b", "to": "c\0d", "subject": "s\0"}),
+                ("mail.sent", {"message_id": "plain", "to": "c", "subject": "s\0"}),
+                ("agent.started", {"agent": "a\0b"}),
+                ("work_order.created", {"work_order_id": "w\0o", "title": "t"}),
+            ]
+        )
+    ]
+    await record(store, (*odd, *STORY))
+    await work.catch_up()
+    assert not any(each.poison for each in await work.status())
+    rows = ViewRows(reader)
+    assert await rows.one("acme", "work_items", "default", "wo-1") is not None
+    for subject, names in (("s", []), ("s\ufffd", ["plain"])):
+        found = await rows.page("rival", "work_messages", where={"subject": subject}, after=("", ""), limit=10)
+        assert [row[1] for row in found] == names

@@ -108,6 +108,30 @@ def test_a_mistake_in_a_fold_is_poison_too() -> None:
     assert "KeyError" in result.poison.reason
 
 
+@pytest.mark.parametrize("mistake", [RecursionError("deep"), AssertionError("no"), RuntimeError("x"), MemoryError()])
+def test_any_failure_of_a_domains_code_stops_that_projection_only(mistake: Exception) -> None:
+    def fails(*_: object) -> None:
+        raise mistake
+
+    log = Log()
+    log.run("r")
+    for broken in (RUNS._replace(apply=fails), RUNS._replace(key=fails)):
+        assert touched(broken, log.stored) is not None
+        result = fold(broken, {}, log.stored, 0)
+        assert result.poison is not None
+        assert type(mistake).__name__ in result.poison.reason
+
+
+@pytest.mark.parametrize("key", [("acme", "a\0b"), ("acme", None), ("acme", 7)])
+def test_a_key_that_no_table_can_hold_is_poison(key: Any) -> None:
+    log = Log()
+    log.run("r")
+    odd = RUNS._replace(key=lambda _: key)
+    assert touched(odd, log.stored) == ()
+    assert fold(odd, {}, log.stored, 0).poison is not None
+    assert fold(RUNS._replace(apply=lambda *_: {"no": "view"}), {}, log.stored, 0).poison is not None
+
+
 def test_an_executor_shows_leases_reachability_and_journal() -> None:
     log = Log()
     log.executor("exec-1")

@@ -57,9 +57,14 @@ def field(name: str, *others: str) -> Name:
 
     def named(stored: StoredEvent) -> str | None:
         found = (stored.event.data.get(each) for each in names)
-        return next((each for each in found if isinstance(each, str) and 0 < len(each) <= MAX_NAME_CHARS), None)
+        return next((each for each in found if isinstance(each, str) and _is_name(each)), None)
 
     return named
+
+
+def _is_name(text: str) -> bool:
+    """As the names of streams are; a database has no text with NUL in it."""
+    return 0 < len(text) <= MAX_NAME_CHARS and text.isprintable()
 
 
 def agent(stored: StoredEvent) -> str | None:
