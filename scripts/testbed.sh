@@ -5,8 +5,9 @@
 #   testbed.sh                   build, then the story of tests/units/story.sh
 #   testbed.sh hosts [quick]     build, then the story of tests/units/hosts: a control host and two executor hosts, each a
 #                                machine with an address of its own, joined by a bridge that ends with them
-# Exit status: the file's own; 125 when the testbed itself failed. As root; no network inside. Not for resource limits:
-# nspawn on a host with cgroups version 1 takes them and does not enforce them.
+#   testbed.sh limits            build, then tests/units/limits.sh in a virtual machine: where control groups enforce
+# Exit status: the file's own; 125 when the testbed itself failed. As root; no network to this machine. Containers are not
+# for resource limits: nspawn on a host with cgroups version 1 takes them and does not enforce them.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cache=${AGENTPLANE_TESTBED_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/agentplane/testbed}
@@ -16,6 +17,9 @@ packages=systemd,systemd-sysv,systemd-container,dbus,libpam-systemd,iproute2,ca-
 packages+=,qemu-system-x86,busybox-static,erofs-utils,cpio,lz4,postgresql,bubblewrap,util-linux,python3.11-minimal
 # libfaketime: a host whose clock is off (a container has no clock of its own)
 packages+=,libpython3.11-stdlib,procps,nix-setup-systemd,libfaketime
+
+# shellcheck source=scripts/testbed-vm.sh
+source "$root/scripts/testbed-vm.sh"
 
 step() { printf '\033[1m==>\033[0m %s\n' "$*" >&2; }
 fail() {
@@ -90,6 +94,18 @@ ExecStart=/bin/bash -c 'bash /run/testbed/file >/run/testbed/out/stdout 2>&1 </d
 UNIT
   mkdir -p "$cache/debian/etc/systemd/system/multi-user.target.wants"
   ln -sf ../testbed.service "$cache/debian/etc/systemd/system/multi-user.target.wants/"
+  cat >"$cache/debian/etc/systemd/system/testbed-vm.service" <<'UNIT'
+[Unit]
+Description=Testbed in a virtual machine: runs one file, writes what it said to a disk, then powers off
+After=basic.target
+ConditionPathExists=/srv/testbed/file
+[Service]
+Type=exec
+WorkingDirectory=/srv/testbed
+ExecStart=/bin/bash -c 'bash file >stdout 2>&1 </dev/null; echo $? >rc; journalctl -o short-monotonic --no-pager >journal 2>&1; \
+  tar -cf /dev/vdb stdout journal rc; sync; systemctl poweroff --no-block --force'
+UNIT
+  ln -sf ../testbed-vm.service "$cache/debian/etc/systemd/system/multi-user.target.wants/"
 }
 
 build() {
@@ -155,5 +171,15 @@ hosts)
   build
   hosts "$@"
   ;;
-*) fail "usage: $0 [build | run FILE OUTDIR | hosts [quick]]" ;;
+limits)
+  build
+  disk
+  out=$(mktemp -d)
+  rc=0
+  run_vm "$root/tests/units/limits.sh" "$out" || rc=$?
+  cat "$out/stdout"
+  if [ "$rc" = 0 ]; then rm -r "$out"; else printf 'testbed: the journal is in %s\n' "$out" >&2; fi
+  exit "$rc"
+  ;;
+*) fail "usage: $0 [build | run FILE OUTDIR | hosts [quick] | limits]" ;;
 esac

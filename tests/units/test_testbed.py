@@ -32,6 +32,15 @@ def test_the_story_of_three_hosts_comes_out_well() -> None:
     assert testbed("hosts").rstrip().endswith("== all of it")
 
 
-@pytest.mark.parametrize("script", ["scripts/testbed.sh", "scripts/install-debian.sh", "tests/units/story.sh"])
+@pytest.mark.testbed
+@pytest.mark.timeout(1800)
+def test_limits_bite_in_a_virtual_machine() -> None:
+    assert testbed("limits").splitlines()[-1].startswith("== all of it")
+
+
+SCRIPTS = ("scripts/testbed.sh", "scripts/testbed-vm.sh", "scripts/install-debian.sh", "tests/units/story.sh")
+
+
+@pytest.mark.parametrize("script", [*SCRIPTS, "tests/units/limits.sh"])
 def test_the_scripts_parse(script: str) -> None:
     subprocess.run(["bash", "-n", ROOT / script], check=True)

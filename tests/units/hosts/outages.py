@@ -127,7 +127,7 @@ def disk_full(fleet: Fleet) -> None:
     """an executor whose disk fills up takes nothing new, and loses nothing"""
     host = fleet.a
     host.run(
-        f"systemctl stop agentplane-executor; cp -a {_STATE} /var/lib/kept; mount -t tmpfs -o size=400m tmpfs {_STATE};"
+        f"systemctl stop agentplane-executor; cp -a {_STATE} /var/lib/kept; mount -t tmpfs -o size=1600m tmpfs {_STATE};"
         f"cp -a /var/lib/kept/. {_STATE}/; chown agentplane-executor:agentplane-guest {_STATE}; chmod 700 {_STATE};"
         "systemctl start agentplane-executor"
     )
