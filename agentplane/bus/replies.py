@@ -37,7 +37,8 @@ class Replies:
         if future is None or future.done():
             return
         if message.headers and message.headers.get("Status") == "503":
-            future.set_exception(Transient("nobody answers", code="bus.no-responder", where=subject))
+            hint = "the daemon that would answer is down or starting: try again, or see `agentplane stack status`"
+            future.set_exception(Transient("nobody answers", code="bus.no-responder", where=subject, hint=hint))
         else:
             future.set_result(message)
 

@@ -212,8 +212,8 @@ class Applying:
                         found = await client.one(stream.kind, stream.name, namespace=stream.namespace, deleted=True)
                         if reached(found):
                             return found
-                    except NotFound:
-                        pass
+                    except (NotFound, Transient):
+                        pass  # not there yet; or who answers starts again, and what was handed in is not lost
                     await asyncio.sleep(pause_s)
         except TimeoutError:
             pass
