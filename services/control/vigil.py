@@ -1,7 +1,8 @@
 """Who is alive: heartbeats answered, silence noticed, leases that ran out ended.
 
 When an executor was last heard of is this process's own knowledge. It is worth nothing after a gap in our own attention
-(a restart, a stalled process, a bus that was away), so every gap gives all executors a full lease of time again.
+(a restart, a stalled process, a bus or a database that was away), so every gap gives all executors a full lease of time
+again.
 """
 
 import asyncio
@@ -164,6 +165,8 @@ class Vigil:
             await self._runtime.settle(decide)
         except Transient as error:  # the next heartbeat or tick decides it again
             log.warning("could not be stored", what=what, code=error.code, error=str(error))
+            if error.code.startswith("store."):  # our answers wait for the database, and so do their next heartbeats
+                self.forgive()
         except AgentplaneError as error:
             log.exception("could not be decided", what=what, code=error.code)
 

@@ -23,6 +23,7 @@ pytestmark = pytest.mark.stack
 
 LEASE_S = 4
 TINY = "exec-tiny"
+DATABASE_MIB = 256
 TINY_MIB = 1400  # what a bundle asks for, and some
 
 
@@ -35,7 +36,8 @@ def apart() -> Iterator[Plane]:
     if (KEPT / "kernel" / "kernel.txt").exists():
         (plane.layout.root / "kernel").mkdir(parents=True)
         shutil.copy(KEPT / "kernel" / "kernel.txt", plane.layout.root / "kernel")
-    with small_disk(joiners.state_dir(plane.layout, TINY), TINY_MIB):
+    disks = (joiners.state_dir(plane.layout, TINY), TINY_MIB), (plane.layout.postgres, DATABASE_MIB)
+    with small_disk(*disks[0]), small_disk(*disks[1]):
         plane.call("stack", "up")
         plane.reconfigure(heartbeat_seconds=1, lease_seconds=LEASE_S)
         yield plane
@@ -82,6 +84,29 @@ def test_executors_finish_and_deliver_when_control_is_back(apart: Plane, tmp_pat
     apart.verify(run, tmp_path / "evidence")
 
 
+def test_a_full_database_delays_and_loses_nothing(apart: Plane, tmp_path: Path) -> None:
+    disk, log = SmallDisk(apart.layout.postgres), apart.layout.logs / "control.log"
+    run = apart.submit(make_bundle(tmp_path, GATED, name="before"))
+    sleeper = apart.held(run)
+    disk.fill()
+    os.kill(sleeper, signal.SIGTERM)
+    awaited(lambda: stage(apart, run) == "sealed" or None, "the end of the run, on the executor")
+    later = tmp_path / "later"
+    asked = apart.call("run", make_bundle(later, "exit 0\n", name="later"), "-o", "json", status=None)
+    while asked.returncode == 0:  # what the last pages still take is stored
+        asked = apart.call("run", later / "later", "-o", "json", status=None)
+    error = json.loads(asked.stdout)["error"]
+    assert (asked.returncode, error["code"]) == (6, "control.silent")
+    assert "is queued" in error["message"]
+    awaited(lambda: "store.full" in log.read_text() or None, "control's complaint")
+    apart.call("get", "run", run)  # what is known is still answered
+    disk.free()
+    finished = apart.sealed(run)
+    assert (finished["succeeded"], apart.once_per_epoch(run)) == (True, [1])
+    apart.verify(run, tmp_path / "evidence")
+    assert apart.sealed(error["where"])["succeeded"]  # as it was promised
+
+
 @pytest.fixture(scope="module")
 def tiny(apart: Plane) -> SmallDisk:
     """An executor with a disk of its own, which somebody else fills."""
@@ -102,7 +127,8 @@ def test_an_executor_without_disk_keeps_what_it_has_and_goes_on(apart: Plane, ti
     awaited(lambda: "state-dir.full" in log.read_text() or "journal.full" in log.read_text() or None, "its complaint")
     waiting = apart.submit(make_bundle(tmp_path / "b", "exit 0\n", name="waiting", executor=TINY))
     apart.until(waiting, "run.waiting", state="waiting_for_resource")
-    assert "MiB" in apart.call("explain", waiting).stdout
+    explained = apart.call("explain", waiting).stdout
+    assert "MiB" in explained, explained
     assert apart.of_type(run, "run.finished") == []
     tiny.free()
     finished = apart.sealed(run)
