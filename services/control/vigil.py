@@ -97,12 +97,21 @@ class Vigil:
     async def listen(self) -> None:
         """Notice the heartbeats that another control process answers, until cancelled."""
         async for subject, data in self._bus.subscribe(HEARTBEATS):
-            try:
-                request = _read(subject, data)
-            except Refused:
-                continue
-            if not self._objection(request):
-                self._mark(request.executor)
+            self.notice(subject, data)
+
+    def notice(self, subject: str, data: bytes) -> None:
+        """Take note of a heartbeat that may be answered elsewhere, if it is one that counts as a sign of life.
+
+        One that contradicts the committed journal is not: whoever answers it accepts it, or it goes unheard, so that
+        leases end of an executor which lost its journal.
+        """
+        try:
+            request = _read(subject, data)
+        except Refused:
+            return
+        record = self._runtime.state.executor(request.executor)
+        if not self._objection(request) and not heartbeats.lost_journal(request, record):
+            self._mark(request.executor)
 
     async def watch(self, period_s: float) -> None:
         """End leases whose time is over and note silence, until cancelled."""
