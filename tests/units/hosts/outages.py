@@ -8,6 +8,13 @@ _EXECUTOR = ("agentplane-executor",)
 _ENDING = 3  # records that a run's end brings, at least
 _FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"
 _STATE = "/var/lib/agentplane-executor"
+# its state, whole, to a place of its own and back
+_KEEP = f"rm -rf /var/lib/kept; cp -a {_STATE} /var/lib/kept"
+_BRING_BACK = (
+    f"find {_STATE} -mindepth 1 -delete; cp -a /var/lib/kept/. {_STATE}/;"
+    f"chown agentplane-executor:agentplane-guest {_STATE}; chmod 700 {_STATE};"
+    "rm -r /var/lib/kept; systemctl start agentplane-executor"
+)
 
 
 def control_unreachable(fleet: Fleet) -> None:
@@ -126,11 +133,7 @@ def clock_off(fleet: Fleet) -> None:
 def disk_full(fleet: Fleet) -> None:
     """an executor whose disk fills up takes nothing new, and loses nothing"""
     host = fleet.a
-    host.run(
-        f"systemctl stop agentplane-executor; cp -a {_STATE} /var/lib/kept; mount -t tmpfs -o size=1600m tmpfs {_STATE};"
-        f"cp -a /var/lib/kept/. {_STATE}/; chown agentplane-executor:agentplane-guest {_STATE}; chmod 700 {_STATE};"
-        "systemctl start agentplane-executor"
-    )
+    host.run(f"systemctl stop agentplane-executor; {_KEEP}; mount -t tmpfs -o size=1600m tmpfs {_STATE}; {_BRING_BACK}")
     until_ready(fleet, host.name)
     words = fleet.push(fleet.bundle("hoarder", "sleep 5"))
     waiting = fleet.start_run(f"{words} --executor exec-a")
@@ -148,6 +151,24 @@ def disk_full(fleet: Fleet) -> None:
     ended(second)
     for name in ("hoarder", "patience"):
         fleet.verify(fleet.run_of(name))
+    host.run(f"systemctl stop agentplane-executor; {_KEEP}; umount {_STATE}; {_BRING_BACK}")
+
+
+def rolled_back(fleet: Fleet) -> None:
+    """an executor whose disk went back in time is not believed, and given nothing until it is put right"""
+    set_lease(fleet, 4)
+    host = fleet.a
+    host.run(f"cp -a {_STATE} /var/lib/older")
+    ended(fleet.start_run(f"{fleet.push(fleet.bundle('remembered', 'true'))} --executor exec-a"))
+    host.run(f"systemctl stop agentplane-executor; {_KEEP}; mv /var/lib/kept /var/lib/newer")
+    host.run(f"mv /var/lib/older /var/lib/kept; {_BRING_BACK}")
+    until("an older journal is believed", lambda: "restore it" in host.journal("agentplane-executor"))
+    until("an executor that is not believed counts as heard of", lambda: not fleet.listed("exec-a")["reachable"])
+    ended(fleet.start_run(fleet.push(fleet.bundle("elsewhere", "true"))))
+    if fleet.run_of("elsewhere")["executor"] != "exec-b":
+        raise Wrong("a run ended on an executor that lost its journal")
+    host.run(f"systemctl stop agentplane-executor; mv /var/lib/newer /var/lib/kept; {_BRING_BACK}")
+    until_ready(fleet, host.name)
 
 
 def rebooted(fleet: Fleet) -> None:
@@ -179,4 +200,4 @@ def revoked(fleet: Fleet) -> None:
         raise Wrong(f"{host.name} is {fleet.listed(host.name)['phase']}")
 
 
-STEPS = (control_unreachable, fenced, killed_and_stalled, clock_off, disk_full, rebooted, revoked)
+STEPS = (control_unreachable, fenced, killed_and_stalled, clock_off, disk_full, rolled_back, rebooted, revoked)
