@@ -128,7 +128,7 @@ def test_an_executor_without_disk_keeps_what_it_has_and_goes_on(apart: Plane, ti
     waiting = apart.submit(make_bundle(tmp_path / "b", "exit 0\n", name="waiting", executor=TINY))
     apart.until(waiting, "run.waiting", state="waiting_for_resource")
     explained = apart.call("explain", waiting).stdout
-    assert "MiB" in explained, explained
+    assert "MiB disk" in explained, explained
     assert apart.of_type(run, "run.finished") == []
     tiny.free()
     finished = apart.sealed(run)
