@@ -1,5 +1,6 @@
 """Documents and intents held to their kind's model. Pure. No message repeats a value out of a document."""
 
+import re
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -25,6 +26,7 @@ _METADATA: Final = frozenset(
     | {"deletionTimestamp"}
 )
 _FEW: Final = 20
+_FINALIZER: Final = re.compile(r"[a-z0-9]([a-z0-9._/-]{0,251}[a-z0-9])?")
 
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,7 +76,8 @@ def read_wish(
         labels=metadata.labels,
         finalizers=metadata.finalizers,
     )
-    if found := find_secrets(request.spec, "spec"):
+    said = {"spec": request.spec, "metadata": {"labels": request.labels}}
+    if found := [secret for part, inner in said.items() for secret in find_secrets(inner, part)]:
         places = ", ".join(f"{secret.path} ({secret.shape})" for secret in found)
         raise Refused(
             f"something that looks like a secret stands in {places}",
@@ -186,6 +189,9 @@ def _metadata(value: Any, at: Locate) -> _Metadata:  # noqa: ANN401 - a document
         message = f"metadata: unknown fields: {', '.join(extra)[:200]}"
         raise Refused(message, code="resource.metadata", where=at("metadata", extra[0]))
     check_names(StreamId("", "", metadata.namespace, metadata.name), at)
+    if not all(_FINALIZER.fullmatch(each) for each in metadata.finalizers or ()):
+        message = "metadata.finalizers are named like tickets.example/unbilled: a-z, 0-9, '.', '-' and '/'"
+        raise Refused(message, code="resource.metadata", where=at("metadata", "finalizers"))
     return metadata
 
 

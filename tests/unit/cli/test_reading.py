@@ -49,6 +49,13 @@ def test_every_document_of_a_directory_is_read_below_it_where_asked_for(tmp_path
         (order("a").replace("/v1alpha1", "/v9"), "resource.kind", 1, "apiVersion"),
         (order("a").replace("{name: a}", "{}"), "resource.metadata", 3, "metadata.name is missing"),
         (order("a") + "  description: ghp_0123456789abcdefghijABCDEFGHIJ012345\n", "resource.secret", 6, "spec.descr"),
+        (
+            order("a").replace("a}", "a, labels: {x: ghp_0123456789abcdefghijABCDEFGHIJ012345}}"),
+            "resource.secret",
+            3,
+            "x",
+        ),
+        (order("a").replace("a}", "a, finalizers: [x.example/y, 'no one']}"), "resource.metadata", 3, "finalizers"),
         (order("a") + "more: 1\n", "resource.invalid", 6, "unknown fields: more"),
     ],
 )
