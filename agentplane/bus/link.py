@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 _VIOLATION: Final = re.compile(r'permissions violation for (publish|subscription) to "([^"]+)"', re.IGNORECASE)
 _RECONNECT_WAIT_S: Final = 0.25
 _REVIVE_MAX_S: Final = 5.0
+_GOODBYE_S: Final = 2.0
 
 
 class Link:
@@ -113,7 +114,9 @@ class Link:
     async def _abandon(self) -> None:
         self.closing = True
         with contextlib.suppress(*DRIVER):
-            await self.client.close()
+            # TLS says goodbye and waits half a minute for the answer of somebody who may be gone
+            async with asyncio.timeout(_GOODBYE_S):
+                await self.client.close()
 
     def _why_not(self, exc: BaseException) -> AgentplaneError | None:
         where = ", ".join(self._servers)
@@ -216,10 +219,12 @@ class Link:
             await asyncio.wait((self._reviving,))
         with contextlib.suppress(*DRIVER):
             if self.client.is_connected:
-                async with asyncio.timeout(2.0):
+                async with asyncio.timeout(_GOODBYE_S):
                     await self.client.flush()
         with contextlib.suppress(*DRIVER):
-            await self.client.close()
+            # TLS says goodbye and waits half a minute for the answer of somebody who may be gone
+            async with asyncio.timeout(_GOODBYE_S):
+                await self.client.close()
         self._replies.fail("the bus is closed")
         self.closed.set()
 
