@@ -191,7 +191,8 @@ def revoked(fleet: Fleet) -> None:
     waiting = fleet.start_run(words)
     host = fleet.executor(until_run(fleet, "robbed", state="running")["executor"])
     fleet.ap(f"executor revoke {host.name} --reason stolen")
-    until("its connection lives on", lambda: "does not let us in" in host.journal("agentplane-executor"))
+    refused = f"a key that executor {host.name} had"
+    until("it is not kept off the bus", lambda: refused in fleet.control.journal("agentplane-control"))
     ended(waiting)
     run = fleet.run_of("robbed")
     if (run["state"], run["epoch"]) != ("succeeded", 2) or run["executor"] == host.name:
