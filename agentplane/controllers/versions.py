@@ -12,7 +12,7 @@ VERSIONS: Final[dict[str, int]] = {
     "leases": 1,
     "cancels": 1,
     "reports": 1,
-    "resources": 1,  # wishes to apply and delete: agentplane.domains.admission
+    "resources": 2,  # wishes to apply and delete: agentplane.domains.admission
 }
 
 

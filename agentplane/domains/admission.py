@@ -53,7 +53,7 @@ def _apply(kind: Kind, known: Resource, intent: Event) -> tuple[tuple[str, msgsp
     if wish.api_version != kind.api_version:
         raise Refused(f"{kind.name} has the apiVersion {kind.api_version}", code="resource.kind")
     if known.deleting:
-        raise Refused("it is being deleted", code="resource.deleting", hint="wait until its finalizers are gone")
+        return _let_go(kind, known, wish, str(intent.stream))
     spec = check_spec(kind, wish.spec, str(intent.stream))
     finalizers = (known.finalizers if known.exists else ()) if wish.finalizers is None else wish.finalizers
     same = known.exists and same_spec(kind, known.spec, spec)
@@ -68,6 +68,26 @@ def _apply(kind: Kind, known: Resource, intent: Event) -> tuple[tuple[str, msgsp
         finalizers=finalizers,
     )
     return ((r.APPLIED, fact),)
+
+
+def _let_go(kind: Kind, known: Resource, wish: r.ApplyRequested, where: str) -> tuple[tuple[str, msgspec.Struct], ...]:
+    """A resource that is being deleted takes one wish only: fewer finalizers, for those that nobody removes."""
+    left = known.finalizers if wish.finalizers is None else wish.finalizers
+    same = same_spec(kind, known.spec, check_spec(kind, wish.spec, where)) and known.labels == wish.labels
+    if not same or known.uid is None or not set(left) < set(known.finalizers):
+        hint = "wait until its finalizers are gone, or apply it as it is with fewer of them in metadata.finalizers"
+        raise Refused("it is being deleted", code="resource.deleting", hint=hint)
+    fact = r.Applied(
+        api_version=kind.api_version,
+        uid=known.uid,
+        generation=known.generation,
+        spec=known.spec,
+        labels=known.labels,
+        finalizers=left,
+    )
+    if left:
+        return ((r.APPLIED, fact),)
+    return ((r.APPLIED, fact), (r.DELETED, r.Deleted(uid=known.uid, generation=known.generation)))
 
 
 def _delete(known: Resource, intent: Event) -> tuple[tuple[str, msgspec.Struct], ...]:

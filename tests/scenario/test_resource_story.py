@@ -4,10 +4,11 @@ import uuid
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from agentplane.bus.memory import MemoryBus
 from agentplane.domains.resource import APPLIED, APPLY_REQUESTED, DEAD_LETTERED, DELETED, STATUS_CHANGED
-from agentplane.events.model import Phase, StoredEvent
+from agentplane.events.model import Event, Phase, StoredEvent
 from agentplane.store.outbox import Place
 from tests.domains import MemoryCursor, Shop, wish
 from tests.scenario.shell import AWAY, LOST_RACE, AdversarialStore, Moment, publish, stored, times
@@ -201,6 +202,39 @@ async def test_a_finalizer_holds_a_deletion_until_its_controller_lets_go(world: 
     ]
     assert (gone.exists, again.exists, again.generation) == (False, True, 1)
     assert again.uid != first.uid
+
+
+async def test_finalizers_that_nobody_removes_are_taken_away_by_hand_one_by_one(world: World) -> None:
+    """While it is being deleted, fewer of them is all that it takes: no other spec, none new."""
+
+    def with_finalizers(*names: str, level: int = 1) -> Event:
+        return replace_wish(wish("Lamp", "hall", {"level": level}), names)
+
+    async with world.shop().running() as shop:
+        await publish(world.bus, with_finalizers("a.example/one", "b.example/two"))
+        await stored(world.store, "lamp.counted", 2)
+        await shop.delete("Lamp", "hall")
+        await stored(world.store, "resource.deletion-requested")
+        refused = (
+            with_finalizers("a.example/one", level=2),
+            with_finalizers("a.example/one", "b.example/two"),
+            with_finalizers("c.example/three"),
+        )
+        for intent in refused:
+            await publish(world.bus, intent)
+        await stored(world.store, "intent.rejected", len(refused))
+        await publish(world.bus, with_finalizers("b.example/two"))
+        await stored(world.store, APPLIED, 2)
+        held = shop.resource("Lamp", "hall")
+        await publish(world.bus, with_finalizers())
+        await stored(world.store, DELETED)
+        gone = shop.resource("Lamp", "hall")
+    assert (held.exists, held.deleting, held.finalizers, held.generation) == (True, True, ("b.example/two",), 1)
+    assert (gone.exists, gone.finalizers) == (False, ())
+
+
+def replace_wish(intent: Event, finalizers: tuple[str, ...]) -> Event:
+    return replace(intent, data={**intent.data, "finalizers": list(finalizers)})
 
 
 async def test_internal_and_intent_phases_are_told_apart(world: World) -> None:
