@@ -7,7 +7,8 @@ again.
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 
 import msgspec
@@ -55,12 +56,15 @@ class Vigil:
         self._heartbeat_seconds = heartbeat_seconds
         self._clock_limit_s = clock_limit_s
         self._heard: dict[str, datetime] = {}
+        self._in_hand: Counter[str] = Counter()  # heartbeats that wait for our answer
         self._contradictions: Counter[str] = Counter()  # consecutive heartbeats that contradict the committed journal
         self._complaints: dict[str, str] = {}  # what was last logged of executors that are not accepted
         self._since = runtime.now()  # silence before this says nothing
 
     def last_heard(self, executor: str) -> datetime:
-        """When an executor was last heard of, as far as our attention reaches."""
+        """When an executor was last heard of, as far as our attention reaches; now, while it waits for our answer."""
+        if self._in_hand[executor]:
+            return self._runtime.now()
         return max(self._heard.get(executor, self._since), self._since)
 
     def heard(self, executor: str) -> datetime | None:
@@ -89,10 +93,20 @@ class Vigil:
             ANSWERED.labels("refused").inc()
             return _encode(heartbeats.refuse(refused, self._heartbeat_seconds))
         self._complaints.pop(request.executor, None)
-        self._mark(request.executor)
         ANSWERED.labels("accepted").inc()
-        await self._take_note(request)
+        with self._waiting(request.executor):
+            await self._take_note(request)
         return _encode(heartbeats.reply(self._runtime.state, request, self._heartbeat_seconds))
+
+    @contextmanager
+    def _waiting(self, executor: str) -> Iterator[None]:
+        """A database that is slow to take what follows makes nobody silent: an executor asks again once answered."""
+        self._in_hand[executor] += 1
+        try:
+            yield
+        finally:
+            self._in_hand[executor] -= 1
+            self._mark(executor)
 
     async def listen(self) -> None:
         """Notice the heartbeats that another control process answers, until cancelled."""

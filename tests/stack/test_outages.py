@@ -102,6 +102,7 @@ def test_a_full_database_delays_and_loses_nothing(apart: Plane, tmp_path: Path) 
     apart.call("get", "run", run)  # what is known is still answered
     disk.free()
     finished = apart.sealed(run)
+    assert apart.of_type(run, "run.lease-expired") == []
     assert (finished["succeeded"], apart.once_per_epoch(run)) == (True, [1])
     apart.verify(run, tmp_path / "evidence")
     assert apart.sealed(error["where"])["succeeded"]  # as it was promised
