@@ -135,7 +135,7 @@ def disk_full(fleet: Fleet) -> None:
     host = fleet.a
     host.run(f"systemctl stop agentplane-executor; {_KEEP}; mount -t tmpfs -o size=1600m tmpfs {_STATE}; {_BRING_BACK}")
     until_ready(fleet, host.name)
-    words = fleet.push(fleet.bundle("hoarder", "sleep 5"))
+    words = fleet.push(fleet.bundle("hoarder", "sleep 25"))  # ends when there is room again: its files need some
     waiting = fleet.start_run(f"{words} --executor exec-a")
     until_run(fleet, "hoarder", state="running")
     host.run(f"cat /dev/zero >{_STATE}/filler 2>/dev/null || true")
