@@ -113,10 +113,18 @@ class Link:
 
     async def _abandon(self) -> None:
         self.closing = True
+        await self._say_goodbye()
+
+    async def _say_goodbye(self) -> None:
         with contextlib.suppress(*DRIVER):
             # TLS says goodbye and waits half a minute for the answer of somebody who may be gone
             async with asyncio.timeout(_GOODBYE_S):
                 await self.client.close()
+        # what is open still, since nobody answered or it was just being made, is no longer anybody's to close
+        writer = getattr(self.client._transport, "_io_writer", None)  # noqa: SLF001 - the driver has no other way
+        if writer is not None:
+            writer.transport.abort()
+            await asyncio.sleep(0)
 
     def _why_not(self, exc: BaseException) -> AgentplaneError | None:
         where = ", ".join(self._servers)
@@ -221,10 +229,7 @@ class Link:
             if self.client.is_connected:
                 async with asyncio.timeout(_GOODBYE_S):
                     await self.client.flush()
-        with contextlib.suppress(*DRIVER):
-            # TLS says goodbye and waits half a minute for the answer of somebody who may be gone
-            async with asyncio.timeout(_GOODBYE_S):
-                await self.client.close()
+        await self._say_goodbye()
         self._replies.fail("the bus is closed")
         self.closed.set()
 
