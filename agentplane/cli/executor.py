@@ -224,12 +224,12 @@ def create(ctx: click.Context, name: str, ttl: str, zone: str | None, **how: Any
 
 def _seconds(text: str) -> int:
     """A span as people write it. Raises Refused (`executor.span`)."""
-    import re
+    from agentplane.history.spans import parse_span
 
-    units = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-    if not re.fullmatch(r"(\d{1,6}[smhd])+", text):
+    found = parse_span(text)
+    if found is None or found.microseconds:
         raise Refused(f"{text!r} is no span of time", code="executor.span", hint="90m, 12h, 1d12h")
-    return sum(int(number) * units[unit] for number, unit in re.findall(r"(\d+)([smhd])", text))
+    return int(found.total_seconds())
 
 
 def _until_idle(ctx: click.Context, name: str) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -13,14 +12,13 @@ import msgspec
 from agentplane.cli import context as contexts
 from agentplane.cli import render
 from agentplane.errors import NotFound, Refused
+from agentplane.history.spans import parse_span
 
 if TYPE_CHECKING:
     from agentplane.bus.nats import NatsBus
     from agentplane.domains.views import Grouping, Look, View
     from agentplane.history.places import Place
 
-_SPAN: Final = re.compile(r"(\d{1,9})(s|m|h|d)")
-_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _PAGE: Final = 500
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
@@ -168,10 +166,10 @@ async def _asked(ctx: click.Context, question: Callable[[_Asker], Any]) -> Any: 
 
 def span(text: str) -> timedelta:
     """`90s`, `15m`, `2h`, `1d`. Raises Refused, code `views.span`."""
-    found = _SPAN.fullmatch(text)
+    found = parse_span(text)
     if found is None:
         raise Refused(f"{text[:40]!r} is no span of time", code="views.span", hint="90s, 15m, 2h, 1d")
-    return timedelta(seconds=int(found[1]) * _SECONDS[found[2]])
+    return found
 
 
 def _where(ctx: click.Context) -> dict[str, str]:

@@ -3,18 +3,15 @@
 Order is the sequence; a time means what was recorded at or before it, by the store's clock.
 """
 
-import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Final
 
 from agentplane.clock import rfc3339
 from agentplane.errors import Refused
+from agentplane.history.spans import parse_span
 from agentplane.runs.model import Wire
 
 MAX_SEQUENCE: Final = 2**63 - 1
-_RELATIVE: Final = re.compile(r"(?:\d{1,9}(?:w|d|h|ms|m|s))+")
-_PART: Final = re.compile(r"(\d+)(w|d|h|ms|m|s)")
-_SECONDS: Final = {"w": 604_800.0, "d": 86_400.0, "h": 3_600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 
 
 class Place(Wire, frozen=True, kw_only=True):
@@ -41,16 +38,12 @@ def parse_place(text: str, now: datetime) -> Place:
             raise _refusal(text)
         return Place(sequence=int(text))
     try:
-        if _RELATIVE.fullmatch(text):
-            return Place(time=now - _span(text))
+        if (span := parse_span(text)) is not None:
+            return Place(time=now - span)
         moment = datetime.fromisoformat(text)
         return Place(time=(moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC))
     except (ValueError, OverflowError) as exc:
         raise _refusal(text) from exc
-
-
-def _span(text: str) -> timedelta:
-    return timedelta(seconds=sum(int(count) * _SECONDS[unit] for count, unit in _PART.findall(text)))
 
 
 def _refusal(text: str) -> Refused:
