@@ -13,8 +13,9 @@ from agentplane.backup.manifest import JournalMark, LogMark, Manifest
 from agentplane.backup.read import open_backup
 from agentplane.backup.sources import SECRET_DIRECTORIES
 from agentplane.backup.take import CONFIG, JOURNAL, POSTGRES, SECRET, TRUSTED
+from agentplane.durable import fsync_directory
 from agentplane.errors import Broken, Conflict, Refused, Tampered
-from agentplane.evidence.edge import fsync_directory, load_private_key, load_public_key, load_trusted_keys
+from agentplane.evidence.edge import load_private_key, load_public_key, load_trusted_keys
 from agentplane.stack.layout import Layout
 from agentplane.stack.ports import load_or_choose
 from agentplane.stack.postgres import write_passfile

@@ -17,8 +17,9 @@ from agentplane.backup.journals import Journal
 from agentplane.backup.manifest import JournalMark, LogMark
 from agentplane.backup.read import open_backup
 from agentplane.backup.take import JOURNAL, POSTGRES, TRUSTED
+from agentplane.durable import fsync_directory
 from agentplane.errors import Broken, Conflict, Refused, Tampered
-from agentplane.evidence.edge import fsync_directory, load_trusted_keys
+from agentplane.evidence.edge import load_trusted_keys
 
 _PARTS: Final = ("runs", "forgotten", "draining", "journal")  # the journal last: an executor without one starts anew
 Say = Callable[[str], None]

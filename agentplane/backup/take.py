@@ -17,8 +17,9 @@ from agentplane.backup import attempts, audit, database, journals, manifest
 from agentplane.backup.manifest import JournalMark, LogMark, Manifest
 from agentplane.backup.sources import Cluster, ExecutorState, Source
 from agentplane.clock import rfc3339
+from agentplane.durable import fsync_directory
 from agentplane.errors import Broken, Conflict
-from agentplane.evidence.edge import fsync_directory, load_trusted_keys
+from agentplane.evidence.edge import load_trusted_keys
 from agentplane.evidence.keys import TrustedKeys
 from agentplane.store.migrate import latest_version
 

@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Final
 
+from agentplane.durable import fsync_directory
 from agentplane.errors import Conflict, Refused, Tampered
-from agentplane.evidence.edge import fsync_directory
 from agentplane.runs.model import ArtifactFact
 
 _CHUNK_BYTES: Final = 1 << 20

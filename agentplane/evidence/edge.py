@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
+from agentplane.durable import fsync_directory
 from agentplane.errors import Conflict, NotFound, Refused
 from agentplane.evidence.keys import CONTROL, Ed25519Signer, TrustedKeys, executor_identity, public_pem
 from agentplane.ids import DNS_LABEL
@@ -222,15 +223,6 @@ def _create(path: Path, data: bytes, mode: int) -> None:
     finally:
         temporary.unlink()
     fsync_directory(path.parent)
-
-
-def fsync_directory(path: Path) -> None:
-    """Make the names in a directory durable."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _missing(path: Path) -> NotFound:

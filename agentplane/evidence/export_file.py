@@ -14,8 +14,8 @@ from typing import IO, Any, Final
 import msgspec
 
 from agentplane.canonical import canonical_bytes
+from agentplane.durable import fsync_directory
 from agentplane.errors import Conflict, NotFound, Refused, Tampered
-from agentplane.evidence.edge import fsync_directory
 from agentplane.evidence.export import (
     ARTIFACTS,
     BUNDLE,

@@ -15,9 +15,9 @@ from typing import Any, Final, Self
 
 import msgspec
 
+from agentplane.durable import fsync_directory
 from agentplane.errors import AgentplaneError, NotFound, Refused, Tampered
 from agentplane.evidence.dsse import MAX_ENVELOPE_BYTES, open_envelope
-from agentplane.evidence.edge import fsync_directory
 from agentplane.evidence.journal import Head, advance, check_link, executor_journal, next_link
 from agentplane.evidence.keys import Signer, TrustedKeys
 from agentplane.evidence.record import About, Record, issue, open_record

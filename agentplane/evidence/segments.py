@@ -9,8 +9,8 @@ import os
 from pathlib import Path
 from typing import Final
 
+from agentplane.durable import fsync_directory
 from agentplane.errors import Broken, Conflict, Transient
-from agentplane.evidence.edge import fsync_directory
 
 SUFFIX: Final = ".jsonl"
 _MODE: Final = 0o600

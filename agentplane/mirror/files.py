@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-from agentplane.mirror.position import sync_directory
+from agentplane.durable import fsync_directory
 
 FILE_MODE: Final = 0o640
 DIRECTORY_MODE: Final = 0o750
@@ -88,7 +88,7 @@ def make_directory(path: Path, mode: int = DIRECTORY_MODE) -> None:
         return
     inherited = path.stat().st_mode & 0o2000  # an administrator's setgid directory hands its group down
     path.chmod(mode | inherited)
-    sync_directory(path.parent)
+    fsync_directory(path.parent)
 
 
 def _open(path: Path, *, new: bool) -> int:
@@ -102,7 +102,7 @@ def _open(path: Path, *, new: bool) -> int:
     except FileNotFoundError:
         descriptor = os.open(path, _FLAGS | os.O_EXCL, FILE_MODE)
         os.fchmod(descriptor, FILE_MODE)
-        sync_directory(path.parent)
+        fsync_directory(path.parent)
         return descriptor
 
 

@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from agentplane.durable import fsync_directory
 from agentplane.mirror.lines import Form
 
 NAME: Final = ".position.json"
@@ -45,13 +46,4 @@ def write_position(directory: Path, position: Position) -> None:
         file.flush()
         os.fsync(file.fileno())
     beside.replace(directory / NAME)
-    sync_directory(directory)
-
-
-def sync_directory(directory: Path) -> None:
-    """Make names in a directory durable."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    fsync_directory(directory)

@@ -8,12 +8,13 @@ import os
 from pathlib import Path
 
 from agentplane.artifacts.document import RESERVED_NAMES
+from agentplane.durable import fsync_directory
 from agentplane.errors import Broken, Transient
 from agentplane.guests.tarball import TarLimits
 from agentplane.runners.collect import extract
 from agentplane.runners.shim.contract import CONSOLE, RESULT
 from agentplane.runs.model import ArtifactFact
-from services.executor.durable import disk_errors, remove_tree, sync_directory
+from services.executor.durable import disk_errors, remove_tree
 from services.executor.reporting import check_listing
 
 
@@ -60,4 +61,4 @@ def _sync_tree(root: Path) -> None:
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
-        sync_directory(Path(directory))
+        fsync_directory(Path(directory))

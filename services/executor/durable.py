@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from agentplane.durable import fsync_directory
 from agentplane.errors import AgentplaneError, Broken, Transient
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -49,7 +50,7 @@ def write_file(path: Path, data: bytes, mode: int = 0o644) -> None:
         except OSError:
             beside.unlink(missing_ok=True)
             raise
-        sync_directory(path.parent)
+        fsync_directory(path.parent)
 
 
 def write_files(directory: Path, files: Mapping[str, bytes]) -> None:
@@ -69,15 +70,6 @@ def _write_synced(path: Path, data: bytes, mode: int) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-
-
-def sync_directory(path: Path) -> None:
-    """Make the names in a directory durable."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def remove_tree(path: Path) -> None:

@@ -19,9 +19,10 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from agentplane.bus.nkeys import create_seed_file, public_key, sign
+from agentplane.durable import fsync_directory
 from agentplane.enrolment.facts import PublicKeys
 from agentplane.enrolment.keys import public_keys
-from agentplane.evidence.edge import fsync_directory, generate_key_pair, load_public_key, load_signer
+from agentplane.evidence.edge import generate_key_pair, load_public_key, load_signer
 from agentplane.evidence.keys import Ed25519Signer, TrustedKeys, executor_identity
 from services.executor.config import NATS_SEED, SIGNING_KEY, ExecutorSettings
 from services.executor.durable import disk_errors

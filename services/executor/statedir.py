@@ -20,9 +20,10 @@ from typing import IO, Final
 import msgspec
 
 from agentplane.bus.subjects import TOKEN
+from agentplane.durable import fsync_directory
 from agentplane.errors import Conflict, Denied, Refused
 from agentplane.runs.protocol import Assignment
-from services.executor.durable import disk_errors, remove_tree, sync_directory, write_file
+from services.executor.durable import disk_errors, remove_tree, write_file
 from services.executor.runstate import RunKey, RunRecord
 
 _ASSIGNMENT: Final = "assignment.json"
@@ -120,7 +121,7 @@ class StateDirectory:
             write_file(draft.path / _ASSIGNMENT, msgspec.json.encode(assignment))
             draft.save(record)
             draft.path.rename(attempt.path)
-            sync_directory(attempt.path.parent)
+            fsync_directory(attempt.path.parent)
         return attempt
 
     def forget(self, key: RunKey) -> None:

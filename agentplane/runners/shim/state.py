@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from time import gmtime, strftime, time
 from typing import Final
 
+from agentplane.durable import fsync_directory
+
 FILE_MODE: Final = 0o660  # less the umask: only a guest unit opens files to its group, which is its executor's
 _BOOT_ID: Final = "/proc/sys/kernel/random/boot_id"
 _RESERVE: Final = ".reserve"
@@ -26,7 +28,7 @@ def write_json(directory: str, name: str, value: Mapping[str, object]) -> None:
     finally:
         os.close(fd)
     os.rename(temporary, os.path.join(directory, name))
-    sync_directory(directory)
+    fsync_directory(directory)
 
 
 def reserve(directory: str) -> None:
@@ -43,15 +45,6 @@ def release(directory: str) -> None:
     """Give back what `reserve` set aside."""
     with contextlib.suppress(FileNotFoundError):
         os.unlink(os.path.join(directory, _RESERVE))
-
-
-def sync_directory(directory: str) -> None:
-    """Make renames and creations in it durable."""
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def try_lock(path: str) -> int | None:

@@ -1,0 +1,13 @@
+"""What survives a crash of the machine, beyond a file's own fsync."""
+
+import os
+from pathlib import Path
+
+
+def fsync_directory(path: Path | str) -> None:
+    """Make the names in a directory durable. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
