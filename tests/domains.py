@@ -23,7 +23,7 @@ from services.control.desks import IntentDesk
 from services.control.intake import Intake
 from services.control.resources import Reconciler
 from services.control.runtime import Runtime
-from tests.scenario.shell import WITHIN_S, AdversarialStore, Moment, publish
+from tests.scenario.shell import WITHIN_S, AdversarialStore, Moment, at_work, publish
 from tests.scenario.world import TENANT, signer_for
 
 
@@ -112,21 +112,13 @@ class Shop:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Self]:
         await self.runtime.catch_up()
-        tasks = [
-            asyncio.create_task(part)
-            for part in (
-                self.intake.consume("intents", "agentplane.*.intent.>", self.desk.act),
-                self.runtime.follow(),
-                self.reconciler.run(),
-            )
-        ]
-        try:
+        parts = (
+            self.intake.consume("intents", "agentplane.*.intent.>", self.desk.act),
+            self.runtime.follow(),
+            self.reconciler.run(),
+        )
+        async with at_work(self.intake, *parts):
             yield self
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            await self.intake.drain()
 
     async def apply(self, kind: str, name: str, spec: dict[str, object], number: int | None = None) -> Event:
         intent = wish(kind, name, spec, number)

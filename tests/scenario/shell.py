@@ -2,9 +2,10 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 
@@ -102,23 +103,28 @@ class Shell:
     async def running(self) -> AsyncIterator["Shell"]:
         await self.runtime.catch_up()
         await self.vigil.start()
-        tasks = [
-            asyncio.create_task(part)
-            for part in (
-                self.intake.consume("intents", "agentplane.*.intent.>", self.intents.act),
-                self.intake.consume("alias", "eventplane.*.intent", self.intents.act),
-                self.intake.consume("reports", "agentplane-executor.*.report", self.reports.act),
-                self.runtime.follow(),
-                self.scheduler.run(),
-            )
-        ]
-        try:
+        parts = (
+            self.intake.consume("intents", "agentplane.*.intent.>", self.intents.act),
+            self.intake.consume("alias", "eventplane.*.intent", self.intents.act),
+            self.intake.consume("reports", "agentplane-executor.*.report", self.reports.act),
+            self.runtime.follow(),
+            self.scheduler.run(),
+        )
+        async with at_work(self.intake, *parts):
             yield self
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            await self.intake.drain()
+
+
+@asynccontextmanager
+async def at_work(intake: Intake, *parts: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Parts of a control process side by side; at the end what the intake has in hand is finished."""
+    tasks = [asyncio.create_task(part) for part in parts]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await intake.drain()
 
 
 class Host:
