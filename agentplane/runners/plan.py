@@ -31,6 +31,7 @@ class Timeouts(Wire, frozen=True, kw_only=True):
 
     boot_s: float = 60.0  # from launch until the workload starts
     collect_s: float = 60.0  # from the workload's exit until all artifacts are handed out
+    room_s: float = 600.0  # for room on the host's disk meanwhile; that is not counted as collecting
     stop_s: float = 2.0  # from being told to end until killed
 
 

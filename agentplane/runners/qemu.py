@@ -60,6 +60,7 @@ class QemuRunner:
             "boot_timeout_s": plan.timeouts.boot_s,
             "deadline_s": plan.deadline_s,
             "collect_timeout_s": plan.timeouts.collect_s,
+            "room_timeout_s": plan.timeouts.room_s,
             "stop_timeout_s": plan.timeouts.stop_s,
         }
 

@@ -35,4 +35,6 @@ class Outcome(StrEnum):
     CANCELLED = "cancelled"
     LOST = "lost"  # the executor cannot tell what happened to it
     BUILD_FAILED = "build-failed"  # Nix could not build the guest
-    HOST_FAILED = "host-failed"  # QEMU or the host failed before the workload ran
+    HOST_FAILED = (
+        "host-failed"  # QEMU or the host failed: before the workload ran, or with a disk too full for what it left
+    )

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from agentplane.artifacts.document import RESERVED_NAMES
 from agentplane.durable import fsync_directory
-from agentplane.errors import Broken, Transient
+from agentplane.errors import Broken
 from agentplane.guests.tarball import TarLimits
 from agentplane.runners.collect import extract
 from agentplane.runners.shim.contract import CONSOLE, RESULT
 from agentplane.runs.model import ArtifactFact
-from services.executor.durable import disk_errors, remove_tree
+from services.executor.durable import disk_errors, remove_tree, translated
 from services.executor.reporting import check_listing
 
 
@@ -24,13 +24,16 @@ def collect(launch: Path, files: Path, out_dir: Path, limits: TarLimits) -> tupl
     Raises:
         Refused: `artifacts.tar`, `artifacts.reserved`, `artifacts.listing`; nothing of it is kept.
         Transient: `state-dir.full`: the same call succeeds once there is space.
+        Broken: `state-dir.unusable`, `artifacts.write`: the same call succeeds once the disk is repaired.
     """
     empty(files, out_dir)
     try:
         artifacts = extract(launch / RESULT, out_dir, limits, RESERVED_NAMES)
     except Broken as exc:
-        # Of the executor's own disk, so the guest must not pay for it.
-        raise Transient(exc.message, code="state-dir.full", where=exc.where, delay_s=5.0, hint=exc.hint) from exc
+        # Of the executor's own disk, so the guest must not pay for it: its archive stays, and is unpacked again.
+        if isinstance(exc.__cause__, OSError):
+            raise translated(exc.__cause__, out_dir) from exc
+        raise
     check_listing(artifacts)
     with disk_errors(out_dir):
         _sync_tree(out_dir)

@@ -3,6 +3,7 @@
 import json
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,10 +18,12 @@ from agentplane.guests.spec import parse_guest
 from agentplane.runners import launch as launches
 from agentplane.runners.host import Host
 from agentplane.runners.launch import ShimHandle
-from agentplane.runners.plan import Caps, Ending, Plan
+from agentplane.runners.nix import Nix
+from agentplane.runners.plan import Caps, Ending, Plan, Timeouts
 from agentplane.runners.qemu import QemuRunner
 from agentplane.runs.states import Outcome
-from tests.vm.conftest import MakePlan
+from tests import smalldisk as disks
+from tests.vm.conftest import HOSTILE, MakePlan
 
 pytestmark = pytest.mark.vm
 
@@ -139,7 +142,8 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.mark.parametrize("bundle", ["console-flood", "disk-full"])
 def test_a_host_disk_that_is_full_ends_in_an_outcome(host: Host, plan: MakePlan, small_disk: Path, bundle: str) -> None:
-    asked = plan(bundle, run_dir=str(small_disk / "run"), caps=Caps(console_bytes=1 << 20), deadline_s=3.0)
+    caps, timeouts = Caps(console_bytes=1 << 20), Timeouts(room_s=0.5)
+    asked = plan(bundle, run_dir=str(small_disk / "run"), caps=caps, deadline_s=3.0, timeouts=timeouts)
     handle = QemuRunner(host).launch(asked, {})
     ending = handle.wait(60)
     assert ending is not None
@@ -148,4 +152,28 @@ def test_a_host_disk_that_is_full_ends_in_an_outcome(host: Host, plan: MakePlan,
         assert "console" in ending.truncated
     else:
         assert ending.outcome is Outcome.HOST_FAILED
-        assert ending.message == "the artifacts could not be kept: No space left on device"
+        assert ending.message.startswith("disk-full: the artifacts could not be kept: No space left on device")
+        assert not ending.result_complete
+
+
+def test_a_scratch_disk_that_the_host_has_no_room_for_is_the_hosts_failure(
+    host: Host, plan: MakePlan, nix: Nix, tmp_path: Path
+) -> None:
+    bundle = tmp_path / "bundle"
+    shutil.copytree(HOSTILE / "disk-full", bundle)
+    # to the disk itself: what only the guest's memory took, nobody has refused
+    (bundle / "smoke.sh").write_text(
+        '#!/bin/sh\nexec dd if=/dev/zero of="$AGENTPLANE_SCRATCH/f" bs=1M count=12 conv=fsync\n'
+    )
+    spec = nix.build_guest(nix.add_tree(bundle, "bundle-scratch"), "scratch", "guest.nix", "smoke.sh")
+    with disks.small_disk(tmp_path / "small", 4) as disk:
+        handle = QemuRunner(host).launch(plan("scratch", spec=spec, run_dir=str(disk.path / "run")), {})
+        size_kib = 4 << 10
+        while (ending := handle.wait(1.0)) is None:  # far too little for it, and in the end enough for its archive
+            size_kib += 64
+            subprocess.run(["mount", "-o", f"remount,size={size_kib}k", str(disk.path)], check=True)
+    assert (ending.outcome, ending.result_complete) == (Outcome.HOST_FAILED, True)
+    assert (
+        ending.message
+        == "disk-full: the host failed a disk of the guest (No space left on device), which exited with 1"
+    )

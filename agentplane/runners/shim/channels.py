@@ -1,6 +1,7 @@
 """Drains the program's streams: every byte is taken, so that nothing blocks, and only so many are kept."""
 
 import contextlib
+import errno
 import json
 import os
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from agentplane.runners.shim.state import FILE_MODE
 READ_BYTES: Final = 1 << 16
 MAX_LINE_BYTES: Final = 16 << 10
 _TAIL_BYTES: Final = 16 << 10
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _MARK: Final = b"\n[agentplane: truncated, the rest was discarded]\n"
 
 
@@ -51,15 +53,32 @@ class Drain:
 
 
 class FileDrain(Drain):
-    """A stream that ends up in a file, up to a cap; then a marker, and the rest is discarded."""
+    """A stream that ends up in a file, up to a cap; then a marker, and the rest is discarded.
 
-    def __init__(self, name: str, fd: int, path: str, cap_bytes: int, *, mark: bytes = _MARK) -> None:
+    `patient`: what a full disk does not take is neither lost nor read on; see `shim.room`.
+    """
+
+    def __init__(
+        self, name: str, fd: int, path: str, cap_bytes: int, *, mark: bytes = _MARK, patient: bool = False
+    ) -> None:
         super().__init__(name, fd)
         self.file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, FILE_MODE)
         self.tail = b""
         self.failure: str | None = None
+        self.full = False  # the failure is that of a full disk
         self._left = cap_bytes
         self._mark = mark
+        self._patient = patient
+        self._unwritten = b""
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there are bytes that the disk has no room for."""
+        return bool(self._unwritten)
+
+    def read(self) -> bool:
+        """As of any drain, but for one that waits: its program waits, too."""
+        return not self.waiting and super().read()
 
     def take(self, data: bytes) -> None:
         """Keep what fits; a disk that takes no more is remembered in `failure`."""
@@ -68,15 +87,30 @@ class FileDrain(Drain):
             return
         kept, self._left = data[: self._left], self._left - len(data)
         self.truncated = self._left < 0
+        self._unwritten = kept + self._mark if self.truncated else kept
+        self.write()
+
+    def write(self) -> None:
+        """Write what is not written yet."""
         try:
-            _write_all(self.file, kept + self._mark if self.truncated else kept)
+            while self._unwritten:
+                self._unwritten = self._unwritten[os.write(self.file, self._unwritten) :]
         except OSError as exc:
-            self.truncated = True
-            self.failure = exc.strerror
+            self.full = exc.errno in _FULL
+            if not (self.full and self._patient):
+                self.fail(exc)
+
+    def fail(self, error: OSError) -> None:
+        """What was not written is lost, and all that comes."""
+        self.truncated, self.failure, self._unwritten = True, error.strerror, b""
 
     def sync(self) -> None:
-        """Everything kept is on disk."""
-        os.fsync(self.file)
+        """Everything kept is on disk, or `failure` says why not: some find out only now that they are full."""
+        try:
+            os.fsync(self.file)
+        except OSError as exc:
+            self.full = exc.errno in _FULL
+            self.fail(exc)
 
 
 class LineDrain(Drain):
@@ -108,14 +142,9 @@ class LineDrain(Drain):
 
     def send(self, line: bytes) -> None:
         """Answer on the same stream; a peer that does not listen is no concern."""
-        with contextlib.suppress(OSError):
-            os.write(self.fd, line)
-
-
-def _write_all(fd: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]
+        if self.open:
+            with contextlib.suppress(OSError):
+                os.write(self.fd, line)
 
 
 def last_words(tail: bytes) -> str:

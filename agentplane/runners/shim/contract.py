@@ -6,7 +6,7 @@ In a guest unit both are the executor's connection, and GREETING comes first, wi
 directory, and of the file for the shim's own standard error. See runners.activation and runners.shim.unit.
 """
 
-from typing import Final, TypedDict
+from typing import Final, NotRequired, TypedDict
 
 GREETING: Final = b"agentplane launch 1\n"
 LAUNCH: Final = "launch.json"
@@ -68,6 +68,7 @@ class Launch(TypedDict):
     boot_timeout_s: float  # until the workload starts
     deadline_s: float  # of the workload
     collect_timeout_s: float  # for handing out the artifacts
+    room_timeout_s: NotRequired[float]  # for room on a full disk, while the guest keeps its artifacts; else none
     stop_timeout_s: float  # between asking the program to end and killing it
 
 

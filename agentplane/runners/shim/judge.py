@@ -1,9 +1,12 @@
 """What an execution amounts to, from what the shim saw. Pure; one rule per outcome, in order of precedence."""
 
+import errno
+import os
 from typing import NamedTuple
 
 SIGKILL = 9
 SIGKILLED_EXIT = 137
+DISK_FULL = "disk-full"  # how the message begins when the host had no room; in docs/operations.md
 
 
 class Seen(NamedTuple):
@@ -20,6 +23,8 @@ class Seen(NamedTuple):
     stop: str | None = None  # why the shim ended it: cancel, stalled, deadline, collect, overflow, host
     stop_reason: str = ""
     oom_kills: int = 0
+    disk_failure: str = ""  # why a disk of the guest failed on the host, in the system's words
+    waited_s: float = 0  # its artifacts, for room on the host's disk
     last_words: str = ""  # of the program on standard error, or of the guest's kernel
     deadline_s: float = 0
 
@@ -60,7 +65,11 @@ def _exited(seen: Seen) -> Verdict:
         return Verdict("result-refused", _code(seen), seen.stop_reason)
     if not seen.finished:
         return Verdict("result-refused", _code(seen), "the guest ended before it had handed out its artifacts")
-    return Verdict("exited", _code(seen), f"the workload exited with {seen.exit_code}")
+    if seen.disk_failure and seen.exit_code != 0:
+        why = f"{DISK_FULL}: " if seen.disk_failure == os.strerror(errno.ENOSPC) else ""
+        words = f"{why}the host failed a disk of the guest ({seen.disk_failure}), which exited with {seen.exit_code}"
+        return Verdict("host-failed", -1, words)
+    return Verdict("exited", _code(seen), f"the workload exited with {seen.exit_code}{_waited(seen)}")
 
 
 def _never_started(seen: Seen) -> Verdict:
@@ -69,6 +78,10 @@ def _never_started(seen: Seen) -> Verdict:
     how = seen.stop_reason if seen.stop == "stalled" else f"{seen.program} {_death(seen)}"
     where = "after the guest had booted" if seen.booted else "before the guest had booted"
     return Verdict("host-failed", -1, f"{how}, {where}{_quote(seen)}")
+
+
+def _waited(seen: Seen) -> str:
+    return f"; its artifacts waited {seen.waited_s:.0f} s for room on the host's disk" if seen.waited_s else ""
 
 
 def _code(seen: Seen) -> int:

@@ -12,7 +12,8 @@ from typing import Final
 from agentplane.runners.shim import cgroups, contract
 from agentplane.runners.shim.channels import Drain, FileDrain, LineDrain, last_words
 from agentplane.runners.shim.contract import Ended, Launch
-from agentplane.runners.shim.judge import Seen, judge
+from agentplane.runners.shim.judge import DISK_FULL, Seen, judge
+from agentplane.runners.shim.room import RETRY_S, Room
 from agentplane.runners.shim.spawn import Program
 from agentplane.runners.shim.state import FILE_MODE, utc_now
 
@@ -48,18 +49,24 @@ class Watch:
         self.events_file = os.open(
             os.path.join(directory, contract.EVENTS), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE
         )
+        self.disk_failure = ""
         self.drains = {channel["name"]: self._drain(channel) for channel in launch["channels"]}
+        result = self.drains["result"]
+        assert isinstance(result, FileDrain)  # noqa: S101 - as `_drain` makes it
+        self.result, self.room = result, Room(result, launch.get("room_timeout_s", 0.0))
 
     def _drain(self, channel: contract.Channel) -> Drain:
         name, fd = channel["name"], self.program.ends[channel["name"]]
         if name == "events":
             return LineDrain(name, fd, self._event)
         if name == "monitor":
-            monitor = LineDrain(name, fd, lambda _: None)
+            monitor = LineDrain(name, fd, self._hear)
             monitor.send(b'{"execute":"qmp_capabilities"}\n')
             return monitor
-        mark = {"mark": b""} if name == "result" else {}
-        return FileDrain(name, fd, os.path.join(self.directory, FILES[name]), channel["cap_bytes"], **mark)
+        path = os.path.join(self.directory, FILES[name])
+        if name == "result":
+            return FileDrain(name, fd, path, channel["cap_bytes"], mark=b"", patient=True)
+        return FileDrain(name, fd, path, channel["cap_bytes"])
 
     def run(self) -> Ended:
         """Supervise until the program has ended; then read what is left, empty its group and judge."""
@@ -73,9 +80,12 @@ class Watch:
             ready = {fd for fd, _ in poll.poll(self._wait_ms())}
             for fd in ready & by_fd.keys():
                 by_fd[fd].read()
-                if not by_fd[fd].open:
+                if not by_fd[fd].open or (by_fd[fd] is self.result and self.result.waiting):
                     poll.unregister(fd)
                     del by_fd[fd]
+            if self.room.tried(monotonic()) and self.result.open:
+                poll.register(self.result.fd, select.POLLIN)
+                by_fd[self.result.fd] = self.result
             if self.interrupted in ready:
                 poll.unregister(self.interrupted)
                 self._stop("cancel", self._cancel_reason())
@@ -100,6 +110,12 @@ class Watch:
             self.failed = data if name == "failed" else self.failed
             self._record({"event": name, "data": data}, may_be_dropped=True)
 
+    def _hear(self, said: dict[str, object]) -> None:
+        """QEMU's own events (QMP): what BLOCK_IO_ERROR is about is a file of this host, whatever the guest does."""
+        data = said.get("data")
+        if said.get("event") == "BLOCK_IO_ERROR" and isinstance(data, dict) and not self.disk_failure:
+            self.disk_failure = str(data.get("reason"))
+
     def _exited(self, event: dict[str, object]) -> None:
         code = event.get("code")
         if not isinstance(code, int) or isinstance(code, bool) or not 0 <= code <= 255:  # noqa: PLR2004 - wait(2)
@@ -121,9 +137,9 @@ class Watch:
             os.write(self.events_file, line)
 
     def _after_bytes(self) -> None:
-        result, events = self.drains["result"], self.drains["events"]
-        if isinstance(result, FileDrain) and result.truncated:
-            self._stop(*_overflow(result, self.launch))
+        events = self.drains["events"]
+        if self.result.truncated:
+            self._stop(*_overflow(self.result, self.launch))
         if self.expected is not None and not self.acknowledged and self._has_all():
             self.acknowledged = True
             if isinstance(events, LineDrain):
@@ -131,6 +147,8 @@ class Watch:
 
     def _has_all(self) -> bool:
         expected = self.expected or {}
+        if self.result.waiting or self.result.truncated:
+            return False
         return all(self.drains[name].received_bytes >= count for name, count in expected.items())
 
     def _after_time(self) -> None:
@@ -149,7 +167,8 @@ class Watch:
             return None
         if "exited" in self.times:
             limit = launch["collect_timeout_s"]
-            return self.times["exited"] + limit, "collect", f"its artifacts were not handed out within {limit:g} s"
+            due = self.times["exited"] + limit + self.room.waited_s(monotonic())
+            return due, "collect", f"its artifacts were not handed out within {limit:g} s"
         if "started" in self.times:
             return self.times["started"] + launch["deadline_s"], "deadline", ""
         limit = launch["boot_timeout_s"]
@@ -157,7 +176,8 @@ class Watch:
 
     def _wait_ms(self) -> int | None:
         due = self._due()
-        moments = [moment for moment in (self.kill_at, due[0] if due else None) if moment is not None]
+        again = None if self.room.since is None else monotonic() + RETRY_S
+        moments = [moment for moment in (self.kill_at, due[0] if due else None, again) if moment is not None]
         return max(0, int((min(moments) - monotonic()) * 1000) + 1) if moments else None
 
     def _stop(self, cause: str, reason: str) -> None:
@@ -210,13 +230,30 @@ class Watch:
         }
 
     def _drain_rest(self) -> None:
-        until = monotonic() + _DRAIN_TIMEOUT_S
         for drain in self.drains.values():
-            while drain.open and drain.read() and monotonic() < until:
+            until = self._worked() + _DRAIN_TIMEOUT_S
+            while drain.open and self._more(drain) and self._worked() < until:
                 pass
             drain.close()
-            if isinstance(drain, FileDrain) and drain.name == "result":
-                drain.sync()
+        self.result.sync()
+
+    def _more(self, drain: Drain) -> bool:
+        return drain.read() or (drain is self.result and self.result.waiting and self._found_room())
+
+    def _found_room(self) -> bool:
+        """Wait for room for what the ended program left in its pipe, unless it was stopped; whether there is."""
+        while self.stop_cause is None:
+            if select.select([self.interrupted], [], [], RETRY_S)[0]:
+                self._stop("cancel", self._cancel_reason())
+            elif self.room.tried(monotonic()):
+                return not self.result.truncated
+        self.room.give_up(monotonic())
+        return False
+
+    def _worked(self) -> float:
+        """A clock that stands still while there is no room."""
+        now = monotonic()
+        return now - self.room.waited_s(now)
 
     def _seen(self, status: int, oom_kills: int) -> Seen:
         # A sandbox that does not come up says so on the console; once the workload runs, that is the workload's.
@@ -234,6 +271,8 @@ class Watch:
             stop=self.stop_cause,
             stop_reason=self.stop_reason,
             oom_kills=oom_kills,
+            disk_failure=self.disk_failure,
+            waited_s=self.room.waited_s(monotonic()),
             last_words=last_words(next(filter(None, tails), b"")),
             deadline_s=self.launch["deadline_s"],
         )
@@ -244,7 +283,9 @@ class Watch:
 
 def _overflow(result: FileDrain, launch: Launch) -> tuple[str, str]:
     if result.failure is not None:
-        return "host", f"the artifacts could not be kept: {result.failure}"
+        why = f"the artifacts could not be kept: {result.failure}"
+        limit = launch.get("room_timeout_s", 0.0)
+        return "host", f"{DISK_FULL}: {why}, nor was there room within {limit:g} s" if result.full else why
     cap = next(channel["cap_bytes"] for channel in launch["channels"] if channel["name"] == "result")
     return "overflow", f"the artifacts are larger than {cap} bytes"
 

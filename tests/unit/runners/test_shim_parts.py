@@ -26,6 +26,8 @@ STARTED = Seen(program="qemu", status=0, booted=True, started=True, finished=Tru
         ({"exit_code": 137}, Outcome.EXITED, 137),
         ({"exit_code": 137, "oom_kills": 1}, Outcome.OOM_KILLED, -1),
         ({"exit_code": 0, "oom_kills": 1}, Outcome.EXITED, 0),
+        ({"exit_code": 1, "disk_failure": "Input/output error"}, Outcome.HOST_FAILED, -1),
+        ({"exit_code": 0, "disk_failure": "Input/output error"}, Outcome.EXITED, 0),
         ({"status": -9, "oom_kills": 1}, Outcome.OOM_KILLED, -1),
         ({"status": -9}, Outcome.HOST_FAILED, -1),
         ({"status": -6, "last_words": "Assertion failed"}, Outcome.HOST_FAILED, -1),

@@ -16,7 +16,8 @@ BOOT = """echo '{"event":"booted"}' >&3; echo '{"event":"started"}' >&3;"""
 DONE = """echo '{"event":"exited","code":0}' >&3; echo '{"event":"finished"}' >&3;"""
 
 
-def watched(directory: Path, script: str, **changes: Any) -> Ended:
+def watching(directory: Path, script: str, **changes: Any) -> tuple[Watch, int]:
+    """A watch that begins, and the descriptor by which it is told to end."""
     launch: Launch = {
         "run": "r",
         "tenant": "t",
@@ -41,9 +42,14 @@ def watched(directory: Path, script: str, **changes: Any) -> Ended:
     }
     launch.update(changes)  # type: ignore[typeddict-item]
     interrupted, told = os.pipe()
-    ended = Watch(launch, spawn(launch, [b"hush"], str(directory)), str(directory), interrupted).run()
+    return Watch(launch, spawn(launch, [b"hush"], str(directory)), str(directory), interrupted), told
+
+
+def watched(directory: Path, script: str, **changes: Any) -> Ended:
+    watch, told = watching(directory, script, **changes)
+    ended = watch.run()
     os.close(told)
-    os.close(interrupted)
+    os.close(watch.interrupted)
     return ended
 
 
