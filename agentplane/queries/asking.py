@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
+from agentplane import __version__
 from agentplane.bus import subjects
 from agentplane.errors import AgentplaneError, Refused, Transient
 from agentplane.ports import Bus
@@ -48,8 +49,8 @@ def answer(data: bytes, type_: type[T], *, where: str) -> T:
         if found.error is None and bytes(found.ok):
             return msgspec.json.decode(found.ok, type=type_)
     except msgspec.DecodeError as exc:
-        if found.protocol > wire.PROTOCOL:
-            raise _skew(found.protocol, where, f"its answer cannot be read here: {exc}") from exc
+        if _differs(found):
+            raise _skew(found, where, f"its answer cannot be read here: {exc}") from exc
         raise Transient(f"not an answer: {exc}", code="query.protocol", where=where) from exc
     if found.error is None:
         raise Transient("an empty answer", code="query.protocol", where=where)
@@ -57,16 +58,24 @@ def answer(data: bytes, type_: type[T], *, where: str) -> T:
 
 
 def _raised(found: wire.Answer, error: wire.Error, where: str) -> AgentplaneError:
-    if found.protocol < wire.PROTOCOL and error.code in _BEYOND_IT:
-        return _skew(found.protocol, where, error.message)
-    return wire.raised(error)
+    return _skew(found, where, error.message) if _differs(found) and error.code in _BEYOND_IT else wire.raised(error)
 
 
-def _skew(theirs: int, where: str, why: str) -> Refused:
-    older = "the query service" if theirs < wire.PROTOCOL else "this command line"
+def _differs(found: wire.Answer) -> bool:
+    """Whether who answered is of another version. An answer of which nothing could be read is of none."""
+    return found != wire.Answer() and (found.protocol != wire.PROTOCOL or found.version != __version__)
+
+
+def _skew(found: wire.Answer, where: str, why: str) -> Refused:
+    """Both sides by name, and which one is older; where numbers do not tell, both are to be of one version."""
+    theirs = f"agentplane {found.version or 'of an older version'} (protocol {found.protocol})"
+    if found.protocol == wire.PROTOCOL:
+        remedy = "install the same version on both sides"
+    else:
+        remedy = f"upgrade {'the control host' if found.protocol < wire.PROTOCOL else 'this command line'}"
     return Refused(
-        f"the query service speaks protocol {theirs}, this command line {wire.PROTOCOL}: {why}",
+        f"the control host runs {theirs}, this command line is {__version__} (protocol {wire.PROTOCOL}): {why}",
         code="query.version",
         where=where,
-        hint=f"upgrade {older}; `agentplane --version` says what this one is",
+        hint=f"{remedy}; `agentplane --version` says what this one is, `agentplane doctor` there what that one is",
     )

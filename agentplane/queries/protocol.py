@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from agentplane import errors
+from agentplane import __version__, errors
 from agentplane.errors import AgentplaneError
 from agentplane.history.filters import EventFilter
 from agentplane.history.places import Place
@@ -19,8 +19,9 @@ from agentplane.projections.run_view import RunSummary
 from agentplane.projections.status import Rebuilt, Status
 from agentplane.runs.model import Wire
 
-# Rises when something new can be asked. Every answer says it, so whoever asks can tell an older service from a defect.
-PROTOCOL: Final = 2
+# Rises when something new can be asked (a test holds the questions to it). Every answer says it, and of which version
+# of agentplane it is, so whoever asks can tell another version from a defect.
+PROTOCOL: Final = 3
 MAX_REQUEST_BYTES: Final = 64 * 1024
 MAX_PAGE_BYTES: Final = 1024 * 1024  # a page may exceed it by its last item
 MAX_PAGE: Final = 1000
@@ -213,11 +214,12 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     ok: msgspec.Raw = msgspec.Raw()
     error: Error | None = None
     protocol: int = 1  # of who answers; those that do not say it speak 1
+    version: str = ""  # of agentplane, there; those before protocol 3 do not say it
 
 
 def answered(value: Any) -> bytes:  # noqa: ANN401 - any struct of this module
     """The bytes of a good answer."""
-    return b'{"protocol":%d,"ok":%b}' % (PROTOCOL, msgspec.json.encode(value))
+    return b'{"protocol":%d,"version":"%b","ok":%b}' % (PROTOCOL, __version__.encode(), msgspec.json.encode(value))
 
 
 def failed(error: AgentplaneError) -> bytes:
@@ -226,6 +228,7 @@ def failed(error: AgentplaneError) -> bytes:
     return msgspec.json.encode(
         {
             "protocol": PROTOCOL,
+            "version": __version__,
             "error": Error(
                 class_=known.__name__, code=error.code, message=error.message, where=error.where, hint=error.hint
             ),

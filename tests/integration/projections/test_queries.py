@@ -211,4 +211,4 @@ async def test_a_bad_question_has_an_answer(name: str, data: bytes, code: str, b
     raw = await bus.request(subjects.query("acme", name), data, timeout_s=5)
     answer = msgspec.json.decode(raw)
     assert answer["error"]["code"] == code
-    assert set(answer) == {"error", "protocol"}
+    assert set(answer) == {"error", "protocol", "version"}

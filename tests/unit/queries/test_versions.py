@@ -1,15 +1,22 @@
 """Command lines and query services of different versions: what they can do together, and how they say what not."""
 
+import hashlib
 from typing import Any
 
 import msgspec
 import pytest
 
+from agentplane import __version__
 from agentplane.errors import NotFound, Refused, Transient
 from agentplane.queries import protocol as wire
+from agentplane.queries.artifacts import ArtifactPiece
 from agentplane.queries.asking import answer, asked
+from agentplane.queries.attestations import ExecutorKeysGet
+from agentplane.queries.imports import EventsKnown
 from agentplane.queries.paging import question
 from agentplane.queries.protocol import PROTOCOL, RunGet, RunsList
+from agentplane.queries.resources import ResourceGet, ResourcesList
+from agentplane.queries.views import ViewGet, ViewsCount, ViewsList
 from agentplane.runs.model import Wire
 from agentplane.runs.protocol import HeartbeatRequest
 from tests.scenario.world import Executor
@@ -65,10 +72,34 @@ def test_what_an_answer_has_beyond_us_is_passed_over() -> None:
 @pytest.mark.parametrize("code", ["query.malformed", "query.unknown"])
 def test_an_older_service_that_does_not_understand_is_said_to_be_older(code: str) -> None:
     error = {"class": "Refused", "code": code, "message": "Object contains unknown field `at`"}
-    with pytest.raises(Refused, match="speaks protocol 1") as caught:
+    with pytest.raises(
+        Refused, match=rf"of an older version \(protocol 1\), this command line is {__version__} "
+    ) as caught:
         answer(reply(error=error), Answered, where="q")
     assert caught.value.code == "query.version"
-    assert "upgrade the query service" in (caught.value.hint or "")
+    assert "upgrade the control host" in (caught.value.hint or "")
+
+
+def test_two_versions_of_one_protocol_are_both_named() -> None:
+    error = {"class": "Refused", "code": "query.malformed", "message": "not a question"}
+    with pytest.raises(Refused, match=r"runs agentplane 9\.9\.9 .*not a question") as caught:
+        answer(reply(protocol=PROTOCOL, version="9.9.9", error=error), Answered, where="q")
+    assert caught.value.code == "query.version"
+    assert "the same version on both sides" in (caught.value.hint or "")
+
+
+QUESTIONS = (
+    *(wire.RunsList, wire.RunGet, wire.RunLogs, wire.ExecutorsList, wire.EventsList, wire.EventGet, wire.EventsStats),
+    *(wire.EvidenceGet, wire.ProjectionsStatus, wire.ProjectionsRebuild),
+    *(ArtifactPiece, ExecutorKeysGet, EventsKnown, ResourcesList, ResourceGet, ViewsList, ViewGet, ViewsCount),
+)
+
+
+def test_whoever_adds_to_the_questions_raises_the_protocol() -> None:
+    """Otherwise an older service is not recognized. With another PROTOCOL, write its digest here."""
+    asked_by_name = {each.__name__: sorted(each.__struct_encode_fields__) for each in QUESTIONS}
+    digest = hashlib.sha256(msgspec.json.encode(asked_by_name, order="deterministic")).hexdigest()[:16]
+    assert (PROTOCOL, digest) == (3, "35a739e324740bc2")
 
 
 def test_an_answer_of_a_newer_service_that_cannot_be_read_says_upgrade_this() -> None:
