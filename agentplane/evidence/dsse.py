@@ -4,7 +4,6 @@ Source: the DSSE protocol and envelope documents of secure-systems-lab (PAE "DSS
 form; the record digest that chains and seals use is SHA-256 of those bytes, signature included.
 """
 
-import binascii
 from typing import Any, Final
 
 import msgspec
@@ -28,23 +27,24 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
 
 class _Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     keyid: str
-    sig: str
+    sig: bytes  # base64 on the wire
 
 
 class _Wire(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     # Fields in the order of RFC 8785, so that encoding again yields the canonical bytes.
-    payload: str
+    payload: bytes  # base64 on the wire
     payload_type: str
     signatures: tuple[_Signature, ...]
 
 
 _DECODER: Final = msgspec.json.Decoder(_Wire)
+_ENCODER: Final = msgspec.json.Encoder()
+_PAE_HEAD: Final = b"DSSEv1 %d %b " % (len(PAYLOAD_TYPE), PAYLOAD_TYPE.encode())
 
 
 def pae(payload: bytes) -> bytes:
     """Pre-authentication encoding: the bytes that are signed."""
-    kind = PAYLOAD_TYPE.encode()
-    return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
+    return b"%b%d %b" % (_PAE_HEAD, len(payload), payload)
 
 
 def seal_envelope(payload: bytes, signer: Signer) -> bytes:
@@ -53,8 +53,8 @@ def seal_envelope(payload: bytes, signer: Signer) -> bytes:
     Raises:
         Refused: code `evidence.envelope`: it would be larger than any reader takes.
     """
-    signature = _Signature(signer.key_id, _to_base64(signer.sign(pae(payload))))
-    data = msgspec.json.encode(_Wire(_to_base64(payload), PAYLOAD_TYPE, (signature,)))
+    signature = _Signature(signer.key_id, signer.sign(pae(payload)))
+    data = _ENCODER.encode(_Wire(payload, PAYLOAD_TYPE, (signature,)))
     _check_size(data)
     return data
 
@@ -74,18 +74,13 @@ def open_envelope(data: bytes) -> Envelope:
         raise Refused(f"payload type {wire.payload_type[:80]!r}, not {PAYLOAD_TYPE}", code="evidence.envelope")
     if len(wire.signatures) != 1 or not KEY_ID.fullmatch(wire.signatures[0].keyid):
         raise Refused("exactly one signature with a key id of 64 hex digits is wanted", code="evidence.envelope")
-    envelope = Envelope(
-        payload=_from_base64(wire.payload),
-        key_id=wire.signatures[0].keyid,
-        signature=_from_base64(wire.signatures[0].sig),
-    )
-    if len(envelope.signature) != _SIGNATURE_BYTES:
-        raise Refused(
-            f"a signature of {len(envelope.signature)} bytes, not {_SIGNATURE_BYTES}", code="evidence.envelope"
-        )
-    if msgspec.json.encode(wire) != data:
+    signature = wire.signatures[0]
+    if len(signature.sig) != _SIGNATURE_BYTES:
+        raise Refused(f"a signature of {len(signature.sig)} bytes, not {_SIGNATURE_BYTES}", code="evidence.envelope")
+    # Encoded again it must be the same bytes: one spelling of the JSON, and of each base64 (no loose bits at its end).
+    if _ENCODER.encode(wire) != data:
         raise Refused("not in canonical form (RFC 8785)", code="evidence.envelope")
-    return envelope
+    return Envelope(payload=wire.payload, key_id=signature.keyid, signature=signature.sig)
 
 
 def check_signature(envelope: Envelope, trusted: TrustedKeys) -> str:
@@ -114,18 +109,3 @@ def envelope_bytes(value: dict[str, Any]) -> bytes:
 def _check_size(data: bytes) -> None:
     if len(data) > MAX_ENVELOPE_BYTES:
         raise Refused(f"an envelope of {len(data)} bytes, more than {MAX_ENVELOPE_BYTES}", code="evidence.envelope")
-
-
-def _to_base64(data: bytes) -> str:
-    return binascii.b2a_base64(data, newline=False).decode()
-
-
-def _from_base64(text: str) -> bytes:
-    try:
-        data = binascii.a2b_base64(text.encode("ascii"), strict_mode=True)
-    except (binascii.Error, UnicodeEncodeError) as exc:
-        raise Refused(f"not base64: {exc}", code="evidence.envelope") from exc
-    # Loose bits in the last digit would give one payload two spellings; all before it has one only.
-    if len(text) != (len(data) + 2) // 3 * 4 or (data and _to_base64(data[-(len(data) % 3 or 3) :]) != text[-4:]):
-        raise Refused("base64 that is not canonical", code="evidence.envelope")
-    return data

@@ -22,7 +22,7 @@ from agentplane.errors import Refused, Tampered
 from agentplane.evidence.dsse import check_signature, open_envelope, seal_envelope
 from agentplane.evidence.keys import CONTROL, Signer, TrustedKeys, executor_identity, key_id
 from agentplane.evidence.record import Record
-from agentplane.evidence.statement import STATEMENT_TYPE, Subject, predicate_type
+from agentplane.evidence.statement import STATEMENT_TYPE, ContentDigest, Subject, predicate_type
 from agentplane.evidence.strict import StrictReader
 from agentplane.ids import DIGEST, DNS_LABEL
 
@@ -116,7 +116,7 @@ def sign_history(history: KeyHistory, *, bundle: str, bundle_digest: str, signer
     Raises:
         Refused: code `evidence.key-history`, `evidence.envelope`: too large, or what nobody could read back.
     """
-    subject = Subject(name=f"bundle:{bundle}", digest={"sha256": bundle_digest.removeprefix("sha256:")})
+    subject = Subject(name=f"bundle:{bundle}", digest=ContentDigest(sha256=bundle_digest.removeprefix("sha256:")))
     statement = _KeyStatement(type=STATEMENT_TYPE, subject=(subject,), predicate_type=PREDICATE_TYPE, predicate=history)
     data = canonical_bytes(msgspec.to_builtins(statement))
     _read(data)  # whatever we could not read back we must not sign
@@ -134,7 +134,7 @@ def open_history(envelope: bytes, trusted: TrustedKeys) -> SignedHistory:
     if (identity := check_signature(opened, trusted)) != CONTROL:
         raise Tampered(f"{identity} may not say which keys count", code="evidence.signer")
     statement = _read(opened.payload)
-    digest = "sha256:" + statement.subject[0].digest["sha256"]
+    digest = "sha256:" + statement.subject[0].digest.sha256
     return SignedHistory(history=statement.predicate, bundle_digest=digest, key_id=opened.key_id)
 
 
@@ -218,13 +218,7 @@ def _read(payload: bytes) -> _KeyStatement:
     if (statement.type, statement.predicate_type, statement.predicate.kind) != (STATEMENT_TYPE, PREDICATE_TYPE, KIND):
         raise _unfit(f"a statement of type {statement.predicate_type[:120]!r}, not {PREDICATE_TYPE}")
     subjects = statement.subject
-    digests = [f"sha256:{value}" for subject in subjects for value in subject.digest.values()]
-    if (
-        len(subjects) != 1
-        or len(digests) != 1
-        or "sha256" not in subjects[0].digest
-        or not DIGEST.fullmatch(digests[0])
-    ):
+    if len(subjects) != 1 or not DIGEST.fullmatch("sha256:" + subjects[0].digest.sha256):
         raise _unfit("not about exactly one bundle by its sha256")
     _check_members(statement.predicate)
     return statement

@@ -22,6 +22,7 @@ PREDICATE_BASE: Final = "https://agentplane.socioprophet.org"
 V0_1: Final = "v0.1"
 V0_2: Final = "v0.2"
 MAX_PAYLOAD_BYTES: Final = 740_000
+_HEX: Final = re.compile(r"[a-f0-9]{64}")
 _KIND: Final = re.compile(r"[A-Z][a-z]+(?:[A-Z][a-z]+)*")
 _WORD: Final = re.compile(r"(?<!^)(?=[A-Z])")
 _PREDICATE: Final = re.compile(re.escape(PREDICATE_BASE) + r"/([a-z]+(?:-[a-z]+)*)/(v0\.[12])")
@@ -57,11 +58,17 @@ class Predicate(_Strict, frozen=True, kw_only=True):
     chain: Link
 
 
+class ContentDigest(_Strict, frozen=True, kw_only=True):
+    """in-toto's digest set, of which we take one algorithm and no other."""
+
+    sha256: str  # hex
+
+
 class Subject(_Strict, frozen=True, kw_only=True):
     """What the claim is about: a name and its content."""
 
     name: str
-    digest: dict[str, str]  # exactly {"sha256": hex}
+    digest: ContentDigest
 
 
 class Statement(_Strict, frozen=True, kw_only=True):
@@ -75,7 +82,8 @@ class Statement(_Strict, frozen=True, kw_only=True):
     @property
     def kind(self) -> str:
         """The artifact's kind: `RunArtifact`."""
-        return str(self.predicate.artifact["kind"])
+        kind: str = self.predicate.artifact["kind"]
+        return kind
 
     @property
     def version(self) -> str:
@@ -90,12 +98,12 @@ class Statement(_Strict, frozen=True, kw_only=True):
     @property
     def bundle_digest(self) -> Digest:
         """The bundle document that was run."""
-        return Digest("sha256:" + self.subject[0].digest["sha256"])
+        return Digest("sha256:" + self.subject[0].digest.sha256)
 
     @property
     def files(self) -> dict[str, str]:
         """Files the claim is about: path in the artifact directory -> hex SHA-256."""
-        return {subject.name: subject.digest["sha256"] for subject in self.subject[1:]}
+        return {subject.name: subject.digest.sha256 for subject in self.subject[1:]}
 
 
 _READER: Final = StrictReader(
@@ -179,21 +187,26 @@ def _named(predicate: str) -> str | None:
 def _check_subjects(subjects: tuple[Subject, ...]) -> None:
     if not subjects or not subjects[0].name.startswith(_BUNDLE_SUBJECT):
         raise Refused("the first subject is not the bundle", code="evidence.statement")
-    names = [subject.name for subject in subjects[1:]]
-    if names != sorted(set(names)):
-        raise Refused("the files among the subjects are not sorted and distinct", code="evidence.statement")
+    if len(subjects) > 1:
+        names = [subject.name for subject in subjects[1:]]
+        if names != sorted(set(names)):
+            raise Refused("the files among the subjects are not sorted and distinct", code="evidence.statement")
     for subject in subjects:
-        if list(subject.digest) != ["sha256"] or not DIGEST.fullmatch("sha256:" + subject.digest["sha256"]):
+        if not _HEX.fullmatch(subject.digest.sha256):
             raise Refused(f"subject {subject.name[:120]!r} has no digest of the form sha256", code="evidence.statement")
 
 
 def _check_link(link: Link) -> None:
-    digests = [digest for digest in (link.previous, link.run_previous) if digest is not None]
-    if not all(DIGEST.fullmatch(digest) for digest in digests):
+    previous, run_previous = link.previous, link.run_previous
+    if not _is_digest_or_none(previous) or not (run_previous == previous or _is_digest_or_none(run_previous)):
         raise Refused("a link to something that is not a digest", code="evidence.statement")
-    if link.index < 1 or (link.index == 1) != (link.previous is None):
-        raise Refused(f"record {link.index} of its journal with previous {link.previous}", code="evidence.statement")
+    if link.index < 1 or (link.index == 1) != (previous is None):
+        raise Refused(f"record {link.index} of its journal with previous {previous}", code="evidence.statement")
+
+
+def _is_digest_or_none(text: str | None) -> bool:
+    return text is None or DIGEST.fullmatch(text) is not None
 
 
 def _subject(name: str, sha256: str) -> Subject:
-    return Subject(name=name, digest={"sha256": sha256})
+    return Subject(name=name, digest=ContentDigest(sha256=sha256))

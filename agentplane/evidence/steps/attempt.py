@@ -78,7 +78,7 @@ def seal(case: Case) -> str:
     repeated = [kind for kind, count in kinds.items() if count > 1]
     if repeated:
         raise Tampered(f"more than one {repeated[0]}", code="evidence.seal")
-    found = case.seal()
+    found = case.seal
     listed = tuple(sealed(record) for record in case.records[:-1])
     if case.records[-1].statement.kind != SEAL_KIND or found.statements != listed or found.count != len(listed):
         raise Tampered("the seal does not list exactly the statements before it", code="evidence.seal")

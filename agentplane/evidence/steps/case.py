@@ -13,8 +13,10 @@ from agentplane.evidence.export import PINS, Export, document_files, is_refusal
 from agentplane.evidence.key_history import SignedHistory
 from agentplane.evidence.keys import CONTROL, TrustedKeys
 from agentplane.evidence.record import Record
+from agentplane.evidence.report import read_finished
 from agentplane.evidence.seal import RunSeal, read_seal
 from agentplane.evidence.strict import read_canonical
+from agentplane.runs.model import RunFinished
 from agentplane.runs.pinned import Pinned
 
 
@@ -86,9 +88,15 @@ class Case:
         """The last document of a kind. Only for steps after the foundation."""
         return self._artifacts.get(kind)
 
+    @cached_property
     def seal(self) -> RunSeal:
-        """The seal. Raises Tampered, code `evidence.incomplete`, when the last record is none."""
+        """The seal. Raises Tampered, code `evidence.incomplete`, when there is none; Refused, code `evidence.seal`."""
         return read_seal(self.artifact("RunSeal"))
+
+    @cached_property
+    def finished(self) -> RunFinished:
+        """The final report. Raises Tampered, code `evidence.incomplete`; Refused, code `evidence.report`."""
+        return read_finished(self.artifact("RunFinished"))
 
 
 def at(number: int) -> str:

@@ -4,7 +4,6 @@ from typing import Any
 
 from agentplane.errors import Tampered
 from agentplane.evidence.keys import CONTROL, executor_identity
-from agentplane.evidence.report import read_finished
 from agentplane.evidence.steps.case import Case, at, member
 from agentplane.runs.model import RunFinished
 from agentplane.runs.states import Outcome
@@ -40,7 +39,7 @@ def outcome(case: Case) -> str:
     """The artifacts tell the same end as the executor's final report, and that end allows its verdict."""
     if case.refused:
         return "refused by validation: nothing ran"
-    finished = read_finished(case.artifact("RunFinished"))
+    finished = case.finished
     run = case.artifact("RunArtifact")
     told = (run["status"], run["exitCode"], run.get("outcome", finished.outcome.value))
     if told != ("success" if finished.succeeded else "failure", finished.exit_code, finished.outcome.value):

@@ -17,7 +17,6 @@ from agentplane.evidence.export import (
     manifest_bytes,
     summarise,
 )
-from agentplane.evidence.report import read_finished
 from agentplane.evidence.steps.case import Case, at
 from agentplane.runs.model import ArtifactFact
 
@@ -40,13 +39,12 @@ def documents(case: Case) -> str:
 def artifacts(case: Case) -> str:
     """The artifact directory holds exactly the sealed files, byte for byte, and the statements agree on them."""
     names = case.documents
-    listed = () if case.refused else case.seal().files
+    listed = () if case.refused else case.seal.files
     expected = {fact.path: FileDigest(fact.sha256, fact.size_bytes) for fact in listed}
     if len(expected) != len(listed) or not set(names) - {_SEAL_FILE} <= expected.keys() | _unsealed(case):
         raise Tampered("the seal does not list every file once", code="evidence.files")
     if not case.refused:
-        finished = read_finished(case.artifact("RunFinished"))
-        _check_guest_files(finished.artifacts, [fact for fact in listed if fact.path not in names])
+        _check_guest_files(case.finished.artifacts, [fact for fact in listed if fact.path not in names])
     _check_subjects(case, expected)
     wanted = expected.keys() | set(names)
     found = {path.removeprefix(ARTIFACTS) for path in case.export.files if path.startswith(ARTIFACTS)}

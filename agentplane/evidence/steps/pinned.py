@@ -7,7 +7,6 @@ import msgspec
 from agentplane.canonical import digest_bytes
 from agentplane.errors import Tampered
 from agentplane.evidence.export import PINS
-from agentplane.evidence.report import read_finished
 from agentplane.evidence.steps.case import Case, member
 from agentplane.replays.compare import compare
 from agentplane.runs.model import Expected, Pins
@@ -76,7 +75,7 @@ def _check_guest(case: Case, repeated_spec: str | None) -> None:
 
 def _check_replay(case: Case, expected: Expected | None) -> None:
     """The verdict of a replay follows from what was expected and what came."""
-    finished = read_finished(case.artifact("RunFinished"))
+    finished = case.finished
     if expected is None:
         if finished.replay is not None:
             raise _differs("nothing was expected of this run, but it reports a replay")

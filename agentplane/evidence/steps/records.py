@@ -1,6 +1,7 @@
 """Steps over each record by itself: form, signature, statement, authority, schema. In this order of trust. Pure."""
 
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from agentplane import schemas
@@ -71,20 +72,18 @@ def authority(case: Case) -> str:
 
 def artifact_schemas(case: Case) -> str:
     """Every artifact is valid against the schema that its predicate type names."""
-    checks: dict[str, Check] = {}
-
-    def check(record: Record) -> None:
-        statement = record.statement
-        if statement.predicate_type not in checks:
-            checks[statement.predicate_type] = _schema_check(statement.kind, statement.version)
-        wrong = checks[statement.predicate_type](statement.predicate.artifact)
-        if wrong is not None:
-            raise Refused(f"the {statement.kind} is not valid: {wrong}", code="evidence.schema")
-
-    _each(case.records, check)
-    return f"{len(checks)} kinds of documents"
+    _each(case.records, _check_schema)
+    return f"{len({record.statement.predicate_type for record in case.records})} kinds of documents"
 
 
+def _check_schema(record: Record) -> None:
+    statement = record.statement
+    wrong = _schema_check(statement.kind, statement.version)(statement.predicate.artifact)
+    if wrong is not None:
+        raise Refused(f"the {statement.kind} is not valid: {wrong}", code="evidence.schema")
+
+
+@lru_cache(maxsize=256)
 def _schema_check(kind: str, version: str) -> Check:
     match kind:
         case "RunStarted":

@@ -91,7 +91,7 @@ def test_coreutils_agree_on_the_digests(exported: Path) -> None:
     import subprocess
 
     digest = subprocess.run(["sha256sum", exported / "bundle.json"], capture_output=True, check=True).stdout.split()[0]
-    subjects = [record.statement.subject[0].digest["sha256"] for record in STORY.records()]
+    subjects = [record.statement.subject[0].digest.sha256 for record in STORY.records()]
     assert {digest.decode()} == set(subjects)
 
 

@@ -221,6 +221,10 @@ SIGNED_DEFECTS: dict[str, tuple[Story, set[str]]] = {
         {"seal"},
     ),
     "seal in another order": (Story(edits={"RunSeal": lambda a: {**a, "statements": a["statements"][::-1]}}), {"seal"}),
+    "final report with a field more about a file": (
+        Story(edits={"RunFinished": lambda a: {**a, "artifacts": [{**each, "z": 1} for each in a["artifacts"]]}}),
+        {"schemas"},
+    ),
     "seal with a wrong count": (spoil("RunSeal", count=99), {"seal"}),
     "seal of another run": (spoil("RunSeal", run="hello-0002"), {"seal"}),
     "no seal": (Story(omit=frozenset({"RunSeal"})), {"seal", "artifacts"}),
