@@ -95,6 +95,8 @@ def _check_guest_files(reported: tuple[ArtifactFact, ...], listed: list[Artifact
 
 def _check_subjects(case: Case, expected: dict[str, FileDigest]) -> None:
     for number, record in enumerate(case.records):
-        for path, sha256 in record.statement.files.items():
-            if path not in expected or expected[path].sha256 != sha256:
-                raise Tampered(f"about a file {path} that is not sealed", where=at(number), code="evidence.files")
+        for subject in record.statement.subject[1:]:
+            if subject.name not in expected or expected[subject.name].sha256 != subject.digest.sha256:
+                raise Tampered(
+                    f"about a file {subject.name} that is not sealed", where=at(number), code="evidence.files"
+                )
