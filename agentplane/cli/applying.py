@@ -2,14 +2,16 @@
 
 import asyncio
 import difflib
+import functools
 import itertools
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 import yaml
 
+from agentplane.cli.resource_outcomes import Outcome, Removal, StepLine, outcome, refused
 from agentplane.cli.submit import facts_of, publish
 from agentplane.clock import SystemClock
 from agentplane.domains.admission import absent
@@ -26,6 +28,8 @@ from agentplane.runs.intents import INTENT_REJECTED
 if TYPE_CHECKING:
     from agentplane.bus.nats import NatsBus
 
+Result = TypeVar("Result")
+
 ANSWER_WITHIN_S: Final = 30.0
 _LOOK_AGAIN_S: Final = (0.02, 0.04, 0.08, 0.16, 0.25)  # the last one from then on
 _AT_ONCE: Final = 16
@@ -33,39 +37,6 @@ _HINTS: Final = {
     "intent.type": "control does not know this kind: install its domain where control and projector run, restart them"
 }
 _FAILED: Final = frozenset({ProgressState.DENIED, ProgressState.DEAD_LETTER})
-
-
-class StepLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One decision of a rehearsal, in words and types."""
-
-    controller: str
-    upon: str
-    message: str
-    status: dict[str, Any]
-    events: tuple[str, ...]
-
-
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What became, or would become, of one document. `result`: created, configured, unchanged or refused."""
-
-    kind: str
-    namespace: str
-    name: str
-    result: str
-    generation: int
-    dry_run: bool = False
-    steps: tuple[StepLine, ...] = ()
-    events: tuple[dict[str, Any], ...] = ()
-    failures: tuple[str, ...] = ()
-
-    @property
-    def failed(self) -> bool:
-        """Whether a controller failed at it."""
-        return bool(self.failures)
-
-    def to_json(self) -> Any:  # noqa: ANN401 - JSON
-        """As data."""
-        return msgspec.to_builtins(self)
 
 
 class Applying:
@@ -97,7 +68,7 @@ class Applying:
         )
         failures = tuple(step.failure for step in played.steps if step.failure)
         return msgspec.structs.replace(
-            _outcome(before, played.after, changed=bool(steps)),
+            outcome(before, played.after, changed=bool(steps)),
             dry_run=True,
             steps=steps,
             events=events,
@@ -106,29 +77,22 @@ class Applying:
 
     async def carry_out_all(self, wishes: Sequence[Wish], *, wait_s: float | None) -> list[Outcome]:
         """Hand them in, some at once. What control refuses is an outcome, too; where it is silent, that is raised."""
-        turns = asyncio.Semaphore(_AT_ONCE)
 
         async def one(wish: Wish) -> Outcome:
-            async with turns:
-                try:
-                    return await self.carry_out(wish, wait_s=wait_s)
-                except Refused as error:
-                    if len(wishes) == 1:
-                        raise
-                    return _refused(wish, error)
+            try:
+                return await self.carry_out(wish, wait_s=wait_s)
+            except Refused as error:
+                if len(wishes) == 1:
+                    raise
+                return refused(wish, error)
 
-        tasks = [asyncio.ensure_future(one(wish)) for wish in wishes]
-        try:
-            return await asyncio.gather(*tasks)
-        finally:
-            for task in tasks:
-                task.cancel()
+        return await _some_at_once([functools.partial(one, wish) for wish in wishes])
 
     async def carry_out(self, wish: Wish, *, wait_s: float | None) -> Outcome:
         """Hand it in unless nothing would change. Raises Refused, Transient."""
         intent, before, played = await self._played(wish)
         if not played.steps[0].events:
-            return _outcome(before, played.after, changed=False)
+            return outcome(before, played.after, changed=False)
         await self._hand_in(intent)
         after = await self._until(wish.stream, lambda seen: seen.last_intent == intent.id or seen.uid is not None, 10.0)
         failures: tuple[str, ...] = ()
@@ -141,8 +105,28 @@ class Applying:
                 if each.state in _FAILED and each.generation >= played.after.generation
             )
         return msgspec.structs.replace(
-            _outcome(before, after, changed=True), generation=played.after.generation, failures=failures
+            outcome(before, after, changed=True), generation=played.after.generation, failures=failures
         )
+
+    async def remove_all(self, streams: Sequence[StreamId], reason: str, *, wait_s: float | None) -> list[Removal]:
+        """Ask for their deletion, some at once. What is not there, or refused, is an outcome. Raises Transient."""
+
+        async def one(stream: StreamId) -> Removal:
+            result, failure = "deleting", ""
+            try:
+                if await self.remove(stream, reason, wait_s=wait_s):
+                    result = "deleted"
+            except NotFound as error:
+                result, failure = "missing", str(error)
+            except Refused as error:
+                if len(streams) == 1:
+                    raise
+                result, failure = "refused", f"{error} [{error.code}]"
+            return Removal(
+                kind=stream.kind, namespace=stream.namespace, name=stream.name, result=result, failure=failure
+            )
+
+        return await _some_at_once([functools.partial(one, stream) for stream in streams])
 
     async def remove(self, stream: StreamId, reason: str, *, wait_s: float | None) -> bool:
         """Ask for its deletion; whether it is gone by now. Raises NotFound, Transient."""
@@ -224,6 +208,22 @@ class Applying:
         )
 
 
+async def _some_at_once(attempts: Sequence[Callable[[], Coroutine[Any, Any, Result]]]) -> list[Result]:
+    """What all of them come to, in their order; when one raises, the others end."""
+    turns = asyncio.Semaphore(_AT_ONCE)
+
+    async def one(attempt: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
+        async with turns:
+            return await attempt()
+
+    tasks = [asyncio.ensure_future(one(attempt)) for attempt in attempts]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
 async def _first(*attempts: Callable[[], Awaitable[None]]) -> None:
     """Whichever ends first, its result or its error; the others are cancelled."""
     tasks = [asyncio.ensure_future(attempt()) for attempt in attempts]
@@ -247,25 +247,6 @@ def _settled(names: set[str], generation: int) -> Callable[[Resource], bool]:
         return names <= done
 
     return settled
-
-
-def _outcome(before: Resource, after: Resource, *, changed: bool) -> Outcome:
-    result = "unchanged" if not changed else "configured" if before.exists else "created"
-    return Outcome(
-        kind=after.kind, namespace=after.namespace, name=after.name, result=result, generation=after.generation
-    )
-
-
-def _refused(wish: Wish, error: Refused) -> Outcome:
-    stream = wish.stream
-    return Outcome(
-        kind=stream.kind,
-        namespace=stream.namespace,
-        name=stream.name,
-        result="refused",
-        generation=0,
-        failures=(f"{error} [{error.code}]" + (f"; {error.hint}" if error.hint else ""),),
-    )
 
 
 def _text(resource: Resource) -> str:

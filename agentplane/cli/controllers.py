@@ -70,7 +70,7 @@ def check(ctx: click.Context, since: str | None, until: str | None, file: Path |
     """  # noqa: D301 - \b is click's
     from agentplane.checks.reading import read_lines
 
-    wanted = _wanted(place(since), place(until))
+    wanted = _wanted(place(since, "--since"), place(until, "--until"))
     if file is not None:
         with file.open("rb") as lines:
             events, poison = read_lines(lines)

@@ -58,5 +58,5 @@ def filters(ctx: click.Context, given: dict[str, Any]) -> dict[str, Any]:
     wish["correlation"] = correlation_uuid(own, correlation) if correlation else None
     for name in ("since", "until"):
         if name in given:
-            wish[name] = place(given.pop(name))
+            wish[name] = place(given.pop(name), f"--{name}")
     return {**wish, "phase": None if phase is None else Phase(phase)}

@@ -106,7 +106,7 @@ def replay(ctx: click.Context, resource: str, until: str | None, output: str) ->
     registry = installed().registry
     known = next((each for each in registry if kind.lower() in {each.name.lower(), each.plural}), None)
     kind = known.name if known else kind[:1].upper() + kind[1:]
-    wish = EventsList(kind=kind, name=name, until=place(until), limit=1000)
+    wish = EventsList(kind=kind, name=name, until=place(until, "--until"), limit=1000)
 
     async def asked(client: "QueryClient") -> "list[StoredEvent]":
         return [stored async for stored in client.all_events(wish)]

@@ -1,24 +1,24 @@
 """`agentplane get|describe|explain`: read models, asked of the query service."""
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from agentplane.cli import render
+from agentplane.cli import render, shown
 from agentplane.cli.asking import ask, builtins
+from agentplane.cli.naming import Named, named, things_argument
 from agentplane.cli.places import at_option, place
-from agentplane.cli.views import describe_view, find_view, show_view, stale_option, where_option
+from agentplane.cli.views import find_rows, find_view, stale_option, watch_rows, where_option
 
 if TYPE_CHECKING:
+    from agentplane.cli.shelves import Asked
     from agentplane.domains.views import View
     from agentplane.history.places import Place
     from agentplane.projections.run_view import RunView
 
 
 @click.command()
-@click.argument("kind")
-@click.argument("name", required=False)
+@things_argument(required=True)
 @click.option("-l", "--selector", default="", help="Labels: key=value, !=, in (a,b), notin (a,b), key, !key; by comma.")
 @click.option("-n", "--namespace", default="default", show_default=True, help="Whose things; kinds without any: all.")
 @click.option("-A", "--all-namespaces", is_flag=True, help="The things of all namespaces.")
@@ -28,82 +28,89 @@ if TYPE_CHECKING:
 @at_option
 @where_option
 @stale_option
-@render.output_option
+@render.names_option
 @click.pass_context
-def get(ctx: click.Context, /, kind: str, name: str | None, output: str, **given: Any) -> int:  # noqa: ANN401
-    """List the things of a KIND (see `agentplane kinds`), or show one; read models of domains as well.
+def get(ctx: click.Context, /, things: tuple[str, ...], output: str, **given: Any) -> int:  # noqa: ANN401 - as options
+    """List the things of a KIND (see `agentplane kinds`), or show some by name; read models of domains as well.
 
-    Resources come in order of namespace and name, runs newest first; a run's name may be any unambiguous beginning.
+    Resources come in order of namespace and name, runs newest first; a run's name may be any unambiguous beginning. A
+    NAME may say its namespace: NAMESPACE/NAME.
     """
-    then = place(given["at"])
+    wanted, then = named(things), place(given["at"], "--at")
     if given["watch"] and then is not None:
         raise click.UsageError("the past does not change: --watch and --at exclude each other")
-    if (view := find_view(kind)) is not None:
-        _show_view(ctx, view, name, given, then, output)
-        return 0
-    from agentplane.cli import listing
-    from agentplane.cli.shelves import Asked
-
-    namespace = None if given["all_namespaces"] else given["namespace"]
-    asked = Asked(namespace, given["selector"], given["after"], given["limit"], then)
+    if given["watch"] and len(wanted) > 1:
+        raise click.UsageError("--watch looks at one kind")
     if given["watch"]:
-        return listing.watch(ctx, kind, name, asked, output)
-    listing.show(ctx, kind, name, asked, output)
+        return _watch(ctx, wanted[0], given, output)
+    parts = [_part(ctx, each, given, then) for each in wanted]
+    shown.show(parts, output, single=_single(wanted))
     return 0
 
 
-def _show_view(  # noqa: PLR0917 - one call
-    ctx: click.Context,
-    view: "View",
-    name: str | None,
-    given: dict[str, Any],
-    at: "Place | None",
-    output: str,
-) -> None:
-    if given["selector"] or given["after"]:
-        raise click.UsageError("a read model is filtered by --where, and has no labels")
-    if not given["watch"]:
-        show_view(ctx, view, name, given["limit"], at, output)
-        return
-    before = None
-    while True:
-        before = _again(before, lambda: show_view(ctx, view, name, given["limit"], None, output))
+def _part(ctx: click.Context, wanted: Named, given: dict[str, Any], then: "Place | None") -> shown.Shown:
+    if (view := _view(wanted.word, given)) is not None:
+        return find_rows(ctx, view, wanted.names, given["limit"], then)
+    from agentplane.cli import listing
+
+    return listing.find(ctx, wanted, _things(given, then))
 
 
-def _again(before: str | None, show: Callable[[], None]) -> str:
-    import contextlib
-    import io
-    import time
+def _watch(ctx: click.Context, wanted: Named, given: dict[str, Any], output: str) -> int:
+    if (view := _view(wanted.word, given)) is not None:
+        return watch_rows(ctx, view, wanted.names, given["limit"], output)
+    from agentplane.cli import listing
 
-    buffer = io.StringIO()
-    with contextlib.redirect_stdout(buffer):
-        show()
-    if (now := buffer.getvalue()) != before:
-        click.echo(now, nl=False)
-    time.sleep(1.0)
-    return now
+    return listing.watch(ctx, wanted, _things(given, None), output)
+
+
+def _view(word: str, given: dict[str, Any]) -> "View | None":
+    """The view of that name, if there is one. Raises click.UsageError: an option is for the other sort of thing."""
+    view = find_view(word)
+    if view is not None and (given.get("selector") or given.get("after")):
+        raise click.UsageError("a read model is filtered by --where, and has neither labels nor --continue")
+    if view is None and given.get("where"):
+        raise click.UsageError("--where is for read models; resources are selected by their labels: -l")
+    return view
+
+
+def _things(given: dict[str, Any], then: "Place | None") -> "Asked":
+    from agentplane.cli.shelves import Asked
+
+    namespace = None if given["all_namespaces"] else given["namespace"]
+    return Asked(namespace, given["selector"], given["after"], given["limit"], then)
+
+
+def _single(wanted: tuple[Named, ...]) -> bool:
+    return len(wanted) == 1 and len(wanted[0].names) == 1
 
 
 @click.command()
-@click.argument("kind")
-@click.argument("name")
+@things_argument(required=True)
 @click.option("-n", "--namespace", default="default", show_default=True, help="Whose thing it is.")
 @at_option
 @stale_option
 @render.output_option
 @click.pass_context
-def describe(  # noqa: PLR0917 - one parameter per option
-    ctx: click.Context, /, kind: str, name: str, namespace: str, at: str | None, output: str, **_: object
+def describe(
+    ctx: click.Context, /, things: tuple[str, ...], namespace: str, at: str | None, output: str, **_: object
 ) -> int:
-    """Everything about one thing: of a run its timeline, artifacts and evidence, of a resource its controllers."""
-    then = place(at)
-    if (view := find_view(kind)) is not None:
-        describe_view(ctx, view, name, then, output)
-        return 0
-    from agentplane.cli import listing
-
-    listing.describe(ctx, kind, name, namespace, then, output)
+    """Everything about things: of a run its timeline, artifacts and evidence, of a resource its controllers."""
+    wanted, then = named(things), place(at, "--at")
+    if not all(each.names for each in wanted):
+        raise click.UsageError(f"say which one: {wanted[0].word} NAME, or {wanted[0].word}/NAME")
+    parts = [_whole(ctx, each, namespace, then) for each in wanted]
+    shown.describe(parts, output, single=_single(wanted))
     return 0
+
+
+def _whole(ctx: click.Context, wanted: Named, namespace: str, then: "Place | None") -> shown.Shown:
+    if (view := find_view(wanted.word)) is not None:
+        return find_rows(ctx, view, wanted.names, 1, then, whole=True)
+    from agentplane.cli import listing
+    from agentplane.cli.shelves import Asked
+
+    return listing.find(ctx, wanted, Asked(namespace, "", "", 1, then))
 
 
 @click.command()

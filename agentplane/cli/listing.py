@@ -2,64 +2,72 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from agentplane.cli import context as contexts
 from agentplane.cli import render
+from agentplane.cli.naming import Named, joined, split
 from agentplane.cli.shelves import Asked, Found, Shelf, cell, flat, shelf_of
+from agentplane.cli.shown import Shown
+from agentplane.errors import NotFound
 
 if TYPE_CHECKING:
     from agentplane.domains.model import Kind
-    from agentplane.history.places import Place
 
 Answer = TypeVar("Answer")
 _WATCH_EVERY_S = 1.0
 
 
-def show(ctx: click.Context, word: str, name: str | None, asked: Asked, output: str) -> None:
-    """List a kind, or show one of it. Raises NotFound, Refused."""
-    kind = _kind(word)
-    found, more = _asked(ctx, kind, lambda shelf: _found(shelf, name, asked))
-    documents = [each.document for each in found]
-    render.emit(documents[0] if name else documents, output, lambda: _table(kind, found, asked))
-    if more is not None:
-        render.say(f"more: --continue {more}")
+def find(ctx: click.Context, wanted: Named, asked: Asked) -> Shown:
+    """The things of a kind, or those of these names. Raises NotFound (no such kind), Refused."""
+    kind = _kind(wanted.word)
+    missing: list[NotFound] = []
+    if wanted.names:
+        found, missing = _asked(ctx, kind, lambda shelf: _each(shelf, wanted.names, asked))
+        more = None
+    else:
+        found, more = _asked(ctx, kind, lambda shelf: shelf.page(asked))
+    return Shown(
+        documents=[each.document for each in found],
+        names=[joined(kind.name, each.name, each.namespace) for each in found],
+        table=lambda: _table(kind, found, asked, names=wanted.names),
+        details=lambda document: _describe(kind, document),
+        more=more and f"--continue {more}",
+        missing=missing,
+    )
 
 
-def watch(ctx: click.Context, word: str, name: str | None, asked: Asked, output: str) -> int:
+def watch(ctx: click.Context, wanted: Named, asked: Asked, output: str) -> int:
     """Print what is there, then whatever is new or has changed; data one document a line. Ends when stopped."""
-    kind = _kind(word)
+    kind = _kind(wanted.word)
 
     async def watching(shelf: Shelf) -> int:
         shown: dict[tuple[str | None, str], dict[str, Any]] = {}
         first = True
         while True:
-            found, _ = await _found(shelf, name, asked)
+            if wanted.names:
+                found, missing = await _each(shelf, wanted.names, asked)
+                if first and missing:
+                    raise missing[0]
+            else:
+                found, _ = await shelf.page(asked)
             news = [each for each in found if shown.get((each.namespace, each.name)) != each.document]
             shown = {(each.namespace, each.name): each.document for each in found}
-            if output != "table":
+            if output == "name":
                 for each in news:
-                    click.echo(json.dumps(each.document))
+                    click.echo(joined(kind.name, each.name, each.namespace))
+            elif output != "table":
+                for each in news:
+                    click.echo(json.dumps(each.document, ensure_ascii=False))
             elif news or first:
-                _table(kind, news, asked)
+                _table(kind, news, asked, names=wanted.names)
             first = False
             await asyncio.sleep(_WATCH_EVERY_S)
 
     return _asked(ctx, kind, watching)
-
-
-def describe(  # noqa: PLR0917 - as the command has them
-    ctx: click.Context, word: str, name: str, namespace: str, at: "Place | None", output: str
-) -> None:
-    """Everything about one thing. Raises NotFound, Refused."""
-    kind = _kind(word)
-    asked = Asked(namespace, "", "", 1, at)
-    found, _ = _asked(ctx, kind, lambda shelf: _found(shelf, name, asked))
-    document = found[0].document
-    render.emit(document, output, lambda: _describe(kind, document))
 
 
 def _kind(word: str) -> "Kind":
@@ -78,15 +86,22 @@ def _asked(ctx: click.Context, kind: "Kind", question: Callable[[Shelf], Awaitab
     return asyncio.run(asked())
 
 
-async def _found(shelf: Shelf, name: str | None, asked: Asked) -> tuple[list[Found], str | None]:
-    if name is None:
-        return await shelf.page(asked)
-    namespace, _, bare = name.rpartition("/")
-    return [await shelf.one(bare, namespace or asked.namespace or "default", asked.at)], None
+async def _each(shelf: Shelf, names: Sequence[str], asked: Asked) -> tuple[list[Found], list[NotFound]]:
+    """What is there of these names, and what is not."""
+    found: list[Found] = []
+    missing: list[NotFound] = []
+    for name in names:
+        namespace, bare = split(name, asked.namespace)
+        try:
+            found.append(await shelf.one(bare, namespace, asked.at))
+        except NotFound as error:
+            missing.append(error)
+    return found, missing
 
 
-def _table(kind: "Kind", found: list[Found], asked: Asked) -> None:
-    spaces = asked.namespace is None and not kind.made_by
+def _table(kind: "Kind", found: list[Found], asked: Asked, *, names: Sequence[str]) -> None:
+    others = any(each.namespace not in {None, "default"} for each in found)
+    spaces = not kind.made_by and (asked.namespace is None or (bool(names) and others))
     headers = [*(["namespace"] if spaces else []), kind.name.lower() if kind.made_by else "name"]
     headers += [header for header, _ in kind.columns] + ([] if kind.made_by else ["generation"])
     rows = []
@@ -94,7 +109,17 @@ def _table(kind: "Kind", found: list[Found], asked: Asked) -> None:
         row = [*([each.namespace] if spaces else []), each.name]
         row += [cell(each.document, path) for _, path in kind.columns]
         rows.append([*row, *([] if kind.made_by else [each.document["metadata"]["generation"]])])
-    render.table(headers, rows, empty=f"no {kind.plural} yet")
+    if rows or not names:
+        render.table(headers, rows, empty=_nothing(kind, asked))
+
+
+def _nothing(kind: "Kind", asked: Asked) -> str:
+    """Why a list is empty."""
+    where = "" if asked.namespace is None or kind.made_by else f" in namespace {asked.namespace}"
+    if asked.selector:
+        return f"no {kind.plural}{where} with such labels"
+    when = f" at {asked.at}" if asked.at else " yet"
+    return f"no {kind.plural}{where}{when}" + ("; -A shows those of all namespaces" if where else "")
 
 
 def _describe(kind: "Kind", document: dict[str, Any]) -> None:

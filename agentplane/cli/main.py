@@ -4,10 +4,14 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 import click
 
 from agentplane.errors import AgentplaneError, Broken
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 # name -> (module:object, the line that --help shows)
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -20,10 +24,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "kinds": ("agentplane.cli.kinds:kinds", "List all kinds of resources, by domain."),
     "schema": ("agentplane.cli.schema:schema", "What a kind's documents look like, from its model."),
     "apply": ("agentplane.cli.apply:apply", "Make resources be as documents say."),
-    "diff": ("agentplane.cli.apply:diff", "What apply would change."),
-    "delete": ("agentplane.cli.apply:delete", "Delete resources; finalizers hold them."),
+    "diff": ("agentplane.cli.diff:diff", "What apply would change, or what has changed since."),
+    "delete": ("agentplane.cli.delete:delete", "Delete resources; finalizers hold them."),
     "get": ("agentplane.cli.get:get", "List runs, executors or resources of any kind, or show one."),
-    "describe": ("agentplane.cli.get:describe", "Everything about one run or one resource."),
+    "describe": ("agentplane.cli.get:describe", "Everything about a run, a resource or any other thing."),
     "explain": ("agentplane.cli.get:explain", "Why a run was placed where it was, or why it waits."),
     "logs": ("agentplane.cli.logs:logs", "What a run's workload prints."),
     "artifacts": ("agentplane.cli.artifacts:artifacts", "List and fetch the files that a run left, wherever they are."),
@@ -35,6 +39,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "deadletters": ("agentplane.cli.deadletters:deadletters", "What controllers could not handle, and another try."),
     "projections": ("agentplane.cli.projections:projections", "Status and rebuild of the read models."),
     "keys": ("agentplane.cli.keys:keys", "Make the keys, passwords and certificate of a fleet of hosts."),
+    "completion": ("agentplane.cli.completion:completion", "What a shell needs to complete commands and kinds."),
     "context": ("agentplane.cli.where:context", "Show how this command line reaches its control plane."),
     "stack": ("agentplane.cli.stack:stack", "A whole agentplane on this machine, without systemd."),
     "backup": ("agentplane.cli.backup:backup", "Copy a running stack: database, journal, public keys, inventory."),
@@ -70,6 +75,14 @@ class LazyGroup(click.Group):
             return super().invoke(ctx)
         except BrokenPipeError as exc:
             raise ReaderGone from exc
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[CompletionItem]":
+        """Commands from the table above, options as everywhere; nothing is imported for it."""
+        from click.shell_completion import CompletionItem
+
+        begun = [(name, line) for name, (_, line) in COMMANDS.items() if name.startswith(incomplete)]
+        options = click.Command.shell_complete(self, ctx, incomplete)
+        return [*(CompletionItem(name, help=line) for name, line in begun), *options]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """The index, from the table above."""
@@ -137,7 +150,7 @@ def _answer(error: dict[str, str | None], chosen: dict[str, object]) -> None:
     from agentplane.cli import render
 
     output = chosen.get("output")
-    if output in {"json", "yaml"}:
+    if output in {"json", "yaml", "jsonl"}:
         render.emit({"error": error}, str(output), lambda: None)
 
 
@@ -145,7 +158,10 @@ def _complain(error: AgentplaneError, chosen: dict[str, object]) -> int:
     _answer(error.to_json(), chosen)
     from agentplane.cli.render import coloured, visible
 
-    click.echo(f"{coloured('error:', 'red', bold=True)} {visible(str(error))} [{error.code}]", err=True)
+    head, _, rest = visible(str(error)).partition("\n")
+    click.echo(f"{coloured('error:', 'red', bold=True)} {head} [{error.code}]", err=True)
+    if rest:
+        click.echo(rest, err=True)
     if error.hint:
         click.echo(f"  {coloured('hint:', 'cyan')} {visible(error.hint)}", err=True)
     return error.exit_status

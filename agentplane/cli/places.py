@@ -18,8 +18,12 @@ def at_option(command: Decorated) -> Decorated:
     return click.option("--at", metavar="PLACE", help=f"As it was there: {PLACE}.")(command)
 
 
-def place(text: str | None) -> "Place | None":
-    """A place that a person wrote. Raises Refused `history.place`."""
+def place(text: str | None, option: str | None = None) -> "Place | None":
+    """A place that a person wrote, as the value of an option. Raises Refused `history.place`."""
+    from agentplane.errors import Refused
     from agentplane.history.places import parse_place
 
-    return None if text is None else parse_place(text, datetime.now(UTC))
+    try:
+        return None if text is None else parse_place(text, datetime.now(UTC))
+    except Refused as error:
+        raise Refused(error.message, code=error.code, where=option, hint=error.hint) from None

@@ -8,35 +8,63 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
-def remember_output(ctx: click.Context, param: click.Parameter, value: Any) -> Any:  # noqa: ANN401, ARG001 - click's
-    """A callback of `-o`: `main` must know the form of the answer when the answer is an error."""
-    if value:
+def remember_output(ctx: click.Context, param: click.Parameter, value: Any) -> Any:  # noqa: ANN401 - click's
+    """A callback of `-o`: `main` must know the form that was asked for when the answer is an error."""
+    if value and ctx.get_parameter_source(str(param.name)) is not ParameterSource.DEFAULT:
         ctx.find_root().ensure_object(dict)["output"] = "json" if value is True else value
     return value
 
 
-def output_option(command: Decorated) -> Decorated:
-    """Add `-o json|yaml|table`."""
-    decorate = click.option(
+def _output_option(*forms: str) -> Callable[[Decorated], Decorated]:
+    lines = "; jsonl: an object a line" if "jsonl" in forms else ""
+    names = "; name: what other commands take" if "name" in forms else ""
+    return click.option(
         "-o",
         "--output",
-        type=click.Choice(["table", "json", "yaml"]),
+        type=click.Choice(["table", "json", "yaml", *forms]),
         default="table",
         is_eager=True,
         callback=remember_output,
-        help="How to print the answer.",
+        help=f"How to print the answer{lines}{names}.",
     )
-    return decorate(command)
 
 
-def emit(value: Any, output: str, table: Callable[[], None]) -> None:  # noqa: ANN401 - any JSON value
-    """Print `value` as JSON or YAML, or call `table` to print it for people."""
+def output_option(command: Decorated) -> Decorated:
+    """Add `-o table|json|yaml`."""
+    return _output_option()(command)
+
+
+def list_option(command: Decorated) -> Decorated:
+    """Add `-o table|json|yaml|jsonl`, for what answers with a list."""
+    return _output_option("jsonl")(command)
+
+
+def names_option(command: Decorated) -> Decorated:
+    """Add `-o table|json|yaml|jsonl|name`, for lists of things that have a name."""
+    return _output_option("jsonl", "name")(command)
+
+
+def emit(
+    value: Any,  # noqa: ANN401 - any JSON value
+    output: str,
+    table: Callable[[], None],
+    *,
+    names: Iterable[str] = (),
+) -> None:
+    """Print `value` as JSON, YAML or JSON lines, its `names`, or call `table` to print it for people."""
     if output == "json":
         click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    elif output == "jsonl":
+        for each in value if isinstance(value, list | tuple) else [value]:
+            click.echo(json.dumps(each, ensure_ascii=False))
+    elif output == "name":
+        for name in names:
+            click.echo(name)
     elif output == "yaml":
         import yaml
 

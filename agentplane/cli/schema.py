@@ -5,11 +5,12 @@ from typing import Any
 import click
 
 from agentplane.cli import render
+from agentplane.cli.naming import complete_kind
 from agentplane.errors import NotFound
 
 
 @click.command()
-@click.argument("kind_path", metavar="KIND[.PATH]", required=False)
+@click.argument("kind_path", metavar="KIND[.PATH]", required=False, shell_complete=complete_kind)
 @click.option("--list", "all_of_them", is_flag=True, help="List everything that has a schema.")
 @render.output_option
 def schema(kind_path: str | None, all_of_them: bool, output: str) -> int:

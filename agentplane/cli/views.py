@@ -1,28 +1,29 @@
 """Read models that domains bring, for people: lists, one row, and rows summed up."""
 
 import asyncio
-import contextlib
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+import json
+from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
-import msgspec
+from click.core import ParameterSource
 
 from agentplane.cli import context as contexts
 from agentplane.cli import render
-from agentplane.errors import NotFound, Refused
+from agentplane.cli.naming import joined
+from agentplane.cli.shown import Shown, show
+from agentplane.cli.view_rows import Asker, Row
+from agentplane.errors import Refused
 from agentplane.history.spans import parse_span
 
 if TYPE_CHECKING:
-    from agentplane.bus.nats import NatsBus
-    from agentplane.domains.views import Grouping, Look, View
+    from agentplane.domains.views import View
     from agentplane.history.places import Place
 
-_PAGE: Final = 500
+_WATCH_EVERY_S: Final = 1.0
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
-Row = dict[str, Any]
 
 
 def where_option(command: Decorated) -> Decorated:
@@ -44,124 +45,85 @@ def find_view(word: str) -> "View | None":
     return installed().registry.view(word)
 
 
+def find_rows(
+    ctx: click.Context,
+    view: "View",
+    names: Sequence[str],
+    limit: int,
+    at: "Place | None",
+    *,
+    whole: bool = False,
+) -> Shown:
+    """A view's rows, or those of these names; `whole`: of a row that sums others up, these as well. Raises Refused."""
+    if names:
+        rows, missing = asyncio.run(_asked(ctx, lambda asker: asker.each(view, names, at, whole=whole)))
+        more = False
+    else:
+        rows, more = asyncio.run(_asked(ctx, lambda asker: asker.rows(view, _where(ctx, view), limit, at)))
+        missing = []
+    return Shown(
+        documents=rows,
+        names=[_ref(view, row) for row in rows],
+        table=lambda: _table(view, rows) if rows or not names else None,
+        details=lambda row: _describe(view, row),
+        more=f"--limit {limit * 10}" if more else None,
+        missing=missing,
+    )
+
+
+def watch_rows(ctx: click.Context, view: "View", names: Sequence[str], limit: int, output: str) -> int:
+    """Print the rows that are there, then those that are new or have changed; data one row a line."""
+
+    async def watching(asker: "Asker") -> int:
+        shown: dict[str, Row] = {}
+        first = True
+        while True:
+            if names:
+                rows, missing = await asker.each(view, names, None)
+                if first and missing:
+                    raise missing[0]
+            else:
+                rows, _ = await asker.rows(view, _where(ctx, view), limit, None)
+            news = [row for row in rows if shown.get(_ref(view, row)) != row]
+            shown = {_ref(view, row): row for row in rows}
+            if output == "table" and (news or first):
+                _table(view, news)
+            elif output != "table":
+                for row in news:
+                    click.echo(_ref(view, row) if output == "name" else json.dumps(row, ensure_ascii=False))
+            first = False
+            await asyncio.sleep(_WATCH_EVERY_S)
+
+    return int(asyncio.run(_asked(ctx, watching)))
+
+
 def show_view(  # noqa: PLR0917 - as the other lists of `get`
     ctx: click.Context, view: "View", name: str | None, limit: int, at: "Place | None", output: str
 ) -> None:
     """List a view's rows, or show one. Raises NotFound."""
-    if name is not None:
-        row = asyncio.run(_asked(ctx, lambda asker: asker.one(view, name, at)))
-        rows, more = [row], False
-    else:
-        rows, more = asyncio.run(_asked(ctx, lambda asker: asker.rows(view, _where(ctx), limit, at)))
-
-    def people() -> None:
-        lines = [(row["name"], *(_cell(row, path) for _, path in view.columns)) for row in rows]
-        render.table(
-            [view.singular, *(header for header, _ in view.columns)],
-            lines,
-            empty=f"no {view.plural.rpartition('/')[2]} yet",
-        )
-
-    render.emit(rows[0] if name is not None else rows, output, people)
-    if more:
-        render.say(f"there are more: --limit {limit * 10}")
+    part = find_rows(ctx, view, (name,) if name else (), limit, at)
+    show((part,), output, single=name is not None)
 
 
-def describe_view(ctx: click.Context, view: "View", name: str, at: "Place | None", output: str) -> None:
-    """Everything about one row. Raises NotFound."""
-    row = asyncio.run(_asked(ctx, lambda asker: asker.one(view, name, at, whole=True)))
-    render.emit(row, output, lambda: _describe(view, row))
+def _table(view: "View", rows: Sequence[Row]) -> None:
+    spaces = any(row.get("namespace", "default") != "default" for row in rows)
+    headers = [*(["namespace"] if spaces else []), view.singular, *(header for header, _ in view.columns)]
+    lines = [
+        [*([row["namespace"]] if spaces else []), row["name"], *(_cell(row, path) for _, path in view.columns)]
+        for row in rows
+    ]
+    render.table(headers, lines, empty=f"no {view.plural.rpartition('/')[2]} yet")
 
 
-class _Asker:
-    """One connection's questions, and the moment at which somebody looks."""
-
-    def __init__(self, bus: "NatsBus", tenant: str, stale_after: timedelta) -> None:
-        from agentplane.queries.client import QueryClient
-        from agentplane.queries.views import ViewClient
-
-        self._client = ViewClient(bus, tenant)
-        self._events = QueryClient(bus, tenant)
-        self._stale_after = stale_after
-
-    async def rows(self, view: "View", where: dict[str, str], limit: int, at: "Place | None") -> tuple[list[Row], bool]:
-        """The first rows, and whether there are more."""
-        from agentplane.domains.views import shown
-        from agentplane.queries.views import ViewsList
-
-        if view.grouping is not None:
-            return await self._groups(view.plural, view.grouping, limit, at)
-        rows: list[Row] = []
-        wish: ViewsList | None = ViewsList(view=view.plural, where=where, at=at)
-        while wish is not None and len(rows) < limit:
-            page = await self._client.page(msgspec.structs.replace(wish, limit=min(_PAGE, limit - len(rows))))
-            rows.extend(msgspec.json.decode(row) for row in page.rows)
-            wish = None if page.next is None else msgspec.structs.replace(wish, after=page.next)
-        look = await self._look(at)
-        return [shown(view, row, look) for row in rows], wish is not None
-
-    async def one(self, view: "View", name: str, at: "Place | None", *, whole: bool = False) -> Row:
-        """One row; of a group, with `whole`, also its rows."""
-        from agentplane.domains.views import shown
-        from agentplane.queries.views import ViewGet
-
-        if view.grouping is not None:
-            return await self._group(view, view.grouping, name, at, whole=whole)
-        namespace, _, bare = name.partition("/") if name.startswith("imported.") else ("default", "/", name)
-        wish = ViewGet(view=view.plural, name=bare, namespace=namespace, at=at)
-        return shown(view, await self._client.one(wish), await self._look(at))
-
-    async def _groups(
-        self, plural: str, grouping: "Grouping", limit: int, at: "Place | None"
-    ) -> tuple[list[Row], bool]:
-        from agentplane.queries.views import ViewsCount
-
-        found: list[Row] = []
-        wish: ViewsCount | None = ViewsCount(view=plural, at=at)
-        while wish is not None and len(found) < limit:
-            page = await self._client.counts(msgspec.structs.replace(wish, limit=min(_PAGE, limit - len(found))))
-            found.extend(_summed(grouping, each.name, each.counts) for each in page.groups)
-            wish = None if page.next is None else msgspec.structs.replace(wish, after=page.next)
-        return found, wish is not None
-
-    async def _group(self, view: "View", grouping: "Grouping", name: str, at: "Place | None", *, whole: bool) -> Row:
-        from agentplane.domains.views import shown
-        from agentplane.queries.views import ViewsList
-
-        wish: ViewsList | None = ViewsList(view=view.plural, where={grouping.by: name}, limit=_PAGE, at=at)
-        rows: list[Row] = []
-        while wish is not None:
-            page = await self._client.page(wish)
-            rows.extend(msgspec.json.decode(row) for row in page.rows)
-            wish = None if page.next is None else msgspec.structs.replace(wish, after=page.next)
-        if not rows:
-            raise NotFound(f"no {view.singular} {name[:80]!r}", code="view.row-unknown")
-        counts = {value: sum(row[grouping.count] == value for row in rows) for value in grouping.values}
-        look = await self._look(at)
-        summed = _summed(grouping, name, counts)
-        return {**summed, grouping.rows: [shown(view, row, look) for row in rows]} if whole else summed
-
-    async def _look(self, at: "Place | None") -> "Look":
-        from agentplane.domains.views import Look
-
-        now = datetime.now(UTC)
-        if at is not None and at.time is not None:
-            now = at.time
-        elif at is not None and at.sequence is not None:
-            with contextlib.suppress(NotFound):  # another tenant's, or beyond the end: nothing tells when that was
-                now = (await self._events.event(at.sequence)).recorded_at
-        return Look(now=now, stale_after=self._stale_after)
+def _ref(view: "View", row: Row) -> str:
+    return joined(view.singular, str(row["name"]), row.get("namespace"))
 
 
-def _summed(grouping: "Grouping", name: str, counts: dict[str, int]) -> Row:
-    return {"name": name, **{value: counts.get(value, 0) for value in grouping.values}, "total": sum(counts.values())}
-
-
-async def _asked(ctx: click.Context, question: Callable[[_Asker], Any]) -> Any:  # noqa: ANN401 - rows
+async def _asked(ctx: click.Context, question: Callable[[Asker], Any]) -> Any:  # noqa: ANN401 - rows
     context = contexts.current(ctx)
     stale_after = span(ctx.params.get("stale_after") or "15m")
     async with contexts.connected(context) as bus:
-        return await question(_Asker(bus, context.tenant, stale_after))
+        return await question(Asker(bus, context.tenant, stale_after, _namespace(ctx)))
 
 
 def span(text: str) -> timedelta:
@@ -172,11 +134,22 @@ def span(text: str) -> timedelta:
     return found
 
 
-def _where(ctx: click.Context) -> dict[str, str]:
+def _where(ctx: click.Context, view: "View") -> dict[str, str]:
     pairs = [each.partition("=") for each in ctx.params.get("where") or ()]
     if any(not sign for _, sign, _ in pairs):
         raise click.UsageError("--where needs FIELD=VALUE")
-    return {name: value for name, _, value in pairs}
+    where = {name: value for name, _, value in pairs}
+    if (namespace := _namespace(ctx)) is not None and view.grouping is None:
+        where["namespace"] = namespace
+    if where and view.grouping is not None:
+        raise click.UsageError(f"{view.plural} sum up rows: --where filters the rows themselves")
+    return where
+
+
+def _namespace(ctx: click.Context) -> str | None:
+    """The namespace that was asked for; None: that of nobody in particular, as read models span them."""
+    asked = ctx.get_parameter_source("namespace") not in {None, ParameterSource.DEFAULT}
+    return str(ctx.params["namespace"]) if asked and not ctx.params.get("all_namespaces") else None
 
 
 def _cell(row: Row, path: str) -> str:
