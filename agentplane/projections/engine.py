@@ -28,6 +28,8 @@ class Projection(NamedTuple):
     """A read model. `version` rises with every change of what `apply` yields: the views are then built anew.
 
     `apply` sees every event in today's form (agentplane.events.upcasting); a registry fills in the `upcasters`.
+    `readable_from`: the oldest version whose rows mean the same to today's code, which shows them until its own are
+    built. Fields that such rows lack have their defaults; rows that cannot be read as `type` are not shown at all.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Projection(NamedTuple):
     key: Callable[[StoredEvent], Key | None]
     apply: Callable[[Any, StoredEvent], Any]
     upcasters: Upcasters = OURS
+    readable_from: int = 1
 
 
 class Folded(msgspec.Struct, frozen=True, kw_only=True):

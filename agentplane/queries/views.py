@@ -4,8 +4,7 @@ How they were at a place in the log is a fresh fold of the tenant's events up to
 them. What depends on the moment of looking is added by whoever asks (agentplane.domains.views).
 """
 
-from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -17,7 +16,8 @@ from agentplane.events.model import Phase, StoredEvent
 from agentplane.history.filters import EventFilter
 from agentplane.history.places import MAX_SEQUENCE, Place
 from agentplane.ports import Bus
-from agentplane.projections.engine import fold
+from agentplane.projections.engine import Projection, fold
+from agentplane.projections.selecting import counted, selected
 from agentplane.queries.asking import ask
 from agentplane.queries.history import EventLog
 from agentplane.queries.paging import bounded, page_limit, question
@@ -87,17 +87,17 @@ class Rows(Protocol):
     """What the answers are read from; agentplane.store.view_rows.ViewRows."""
 
     async def page(
-        self, tenant: str, projection: str, *, where: Mapping[str, str], after: tuple[str, str], limit: int
+        self, tenant: str, projection: Projection, *, where: Mapping[str, str], after: tuple[str, str], limit: int
     ) -> tuple[tuple[str, str, bytes], ...]:
         """(namespace, name, document) in order."""
         ...
 
-    async def one(self, tenant: str, projection: str, namespace: str, name: str) -> bytes | None:
+    async def one(self, tenant: str, projection: Projection, namespace: str, name: str) -> bytes | None:
         """One document."""
         ...
 
     async def counts(
-        self, tenant: str, projection: str, *, by: str, count: str, after: str, limit: int
+        self, tenant: str, projection: Projection, *, by: str, count: str, after: str, limit: int
     ) -> tuple[tuple[str, str, int], ...]:
         """(value of `by`, value of `count`, rows)."""
         ...
@@ -117,12 +117,12 @@ class ViewAnswers:
         view, limit = self._view(wish.view), page_limit(wish.limit)
         _check_fields(view, wish.where)
         if wish.at is None:
-            found = await self._rows.page(
-                tenant, view.projection.name, where=wish.where, after=wish.after, limit=limit + 1
-            )
+            found = await self._rows.page(tenant, view.projection, where=wish.where, after=wish.after, limit=limit + 1)
         else:
             rows = await self._at(tenant, view, wish.at)
-            found = tuple(_selected(rows, wish.where, wish.after))[: limit + 1]
+            found = tuple(selected(((*place, each) for place, each in rows.items()), wish.where, wish.after))[
+                : limit + 1
+            ]
         page = bounded([msgspec.Raw(row[2]) for row in found[:limit]])
         more = len(page) < len(found)
         return ViewsPage(rows=page, next=found[len(page) - 1][:2] if more and page else None)
@@ -132,7 +132,7 @@ class ViewAnswers:
         wish = question(data, ViewGet)
         view = self._view(wish.view)
         if wish.at is None:
-            found = await self._rows.one(tenant, view.projection.name, wish.namespace, wish.name)
+            found = await self._rows.one(tenant, view.projection, wish.namespace, wish.name)
         else:
             found = (await self._at(tenant, view, wish.at, wish.name)).get((wish.namespace, wish.name))
         if found is None:
@@ -151,10 +151,11 @@ class ViewAnswers:
             raise Refused(f"{view.plural} are not summed up", code="query.field")
         by, what = view.grouping.by, view.grouping.count
         if wish.at is None:
-            name = view.projection.name
-            found = await self._rows.counts(tenant, name, by=by, count=what, after=wish.after, limit=limit + 1)
+            found = await self._rows.counts(
+                tenant, view.projection, by=by, count=what, after=wish.after, limit=limit + 1
+            )
         else:
-            found = _counted((await self._at(tenant, view, wish.at)).values(), by, what, wish.after)
+            found = counted((await self._at(tenant, view, wish.at)).values(), by, what, wish.after)
         groups: dict[str, dict[str, int]] = {}
         for owner, value, number in found:
             groups.setdefault(owner, {})[value] = number
@@ -212,28 +213,6 @@ def _check_fields(view: View, where: Mapping[str, str]) -> None:
     if wrong or len(where) > _MAX_WHERE or any("\0" in text for text in where.values()):
         words = f"no field {wrong[0][:63]!r} in {view.plural}" if wrong else "too much to look for"
         raise Refused(words, code="query.field", hint=", ".join(sorted(known)))
-
-
-def _selected(
-    rows: Mapping[tuple[str, str], bytes], where: Mapping[str, str], after: tuple[str, str]
-) -> Iterable[tuple[str, str, bytes]]:
-    for place, document in rows.items():
-        said = msgspec.json.decode(document) if where else {}
-        if place > tuple(after) and all(_text(said.get(name)) == text for name, text in where.items()):
-            yield (*place, document)
-
-
-def _counted(documents: Iterable[bytes], by: str, what: str, after: str) -> tuple[tuple[str, str, int], ...]:
-    said = (msgspec.json.decode(document) for document in documents)
-    found = Counter((row[by], _text(row[what]) or "") for row in said if row[by] is not None and row[by] > after)
-    return tuple((owner, value, found[owner, value]) for owner, value in sorted(found))
-
-
-def _text(value: object) -> str | None:
-    """As the database's `->>` has it."""
-    if value is None or isinstance(value, str):
-        return value
-    return msgspec.json.encode(value).decode()
 
 
 class ViewClient:

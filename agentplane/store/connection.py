@@ -60,6 +60,8 @@ def translate(error: psycopg.Error) -> AgentplaneError:  # noqa: C901, PLR0911 -
             return Broken(words, code="store.schema", hint="the database is not migrated")
         case errors.InvalidCatalogName():
             return Broken(words, code="store.schema", hint="the database does not exist; create and migrate it")
+        case errors.FeatureNotSupported() if "cached plan" in words:
+            return Transient(words, code="store.plan", hint="a table has other columns than before; ask again")
         case errors.DiskFull() | errors.OutOfMemory():
             return Transient(words, delay_s=5.0, code="store.full", hint="free space on the database's disk")
         case errors.LockNotAvailable():
@@ -139,7 +141,8 @@ class Link:
     async def _recover(self, error: psycopg.Error) -> None:
         """Keep a connection that only had a statement refused."""
         connection = self._connection
-        broken = isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+        # with what was prepared for a table that has other columns now, nothing more can be done than begin anew
+        broken = isinstance(error, psycopg.OperationalError | psycopg.InterfaceError | errors.FeatureNotSupported)
         if connection is None or connection.closed or connection.broken or broken:
             await self.drop()
             return

@@ -11,7 +11,6 @@ import msgspec
 import structlog
 from psycopg import AsyncConnection, AsyncCursor
 
-from agentplane.errors import Broken
 from agentplane.events.model import StoredEvent
 from agentplane.events.upcasting import NEWER
 from agentplane.projections.engine import Folded, Key, Projection, fold, touched
@@ -49,11 +48,16 @@ _GO_ON: Final[LiteralString] = (
 
 
 class Stepped(msgspec.Struct, frozen=True, kw_only=True):
-    """What a step did: events folded, where the projection is now, and whether it is stopped by poison."""
+    """What a step did: events folded, where the projection is now, and whether it is stopped by poison.
+
+    `waits`: it stands before an event of a newer program. `elsewhere`: the tables are another version's.
+    """
 
     folded: int
     position: int
     stopped: bool
+    waits: bool = False
+    elsewhere: bool = False
 
 
 async def step(
@@ -68,9 +72,6 @@ async def step(
     """Fold the next `limit` events, at most up to the sequence `upto`.
 
     `page`: events that were read already, and after which position; used if the checkpoint is still there.
-
-    Raises:
-        Broken: code `store.views`: the tables are another version's.
     """
     name = projection.name + suffix
     # two round trips: one asks for everything, the other writes and commits
@@ -80,7 +81,7 @@ async def step(
         loading = await _ask(connection, projection, suffix, touched(projection, early))
         found = await asked.fetchone()
         if found is None or found[0] != projection.version:
-            raise Broken(f"the views of {name} are another version's", code="store.views", hint="restart the projector")
+            return Stepped(folded=0, position=0, stopped=False, elsewhere=True)
         position = int(found[1])
         if found[2] is not None and not _awaits_a_newer_program(found[4]):
             return Stepped(folded=0, position=position, stopped=True)
@@ -102,7 +103,7 @@ async def step(
         what = "projection.waits" if waits else "projection.stopped"
         log.error(what, projection=name, sequence=poison.sequence, reason=poison.reason)
     count = sum(stored.sequence <= folded.position for stored in events)
-    return Stepped(folded=count, position=folded.position, stopped=poison is not None and not waits)
+    return Stepped(folded=count, position=folded.position, stopped=poison is not None and not waits, waits=waits)
 
 
 def _upto(events: Events, upto: int | None) -> Events:
@@ -140,29 +141,33 @@ async def read(connection: AsyncConnection[Row], after: int, limit: int) -> Even
 
 
 async def prepare(connection: AsyncConnection[Row], projection: Projection) -> None:
-    """Make a projection's table unless this version's is there; let a stopped one try once more."""
+    """Make a projection's table if there is none; let a stopped one try once more.
+
+    Another version's is left alone: agentplane.store.upgrading builds ours beside it.
+    """
     table = table_of(projection.name)
     found = await (await connection.execute(CHECKPOINT, [projection.name])).fetchone()
-    if found is not None and found[0] == projection.version:
+    if found is not None:
         await connection.execute(
             "UPDATE views.checkpoints SET poison_sequence = NULL, poison_event = NULL, reason = NULL "
-            "WHERE projection = %s AND poison_sequence IS NOT NULL",
-            [projection.name],
+            "WHERE projection = %s AND version = %s AND poison_sequence IS NOT NULL",
+            [projection.name, projection.version],
         )
         return
     await connection.execute("DROP TABLE IF EXISTS views." + table.name)
     for statement in tables.create(table):
         await connection.execute(statement)
-    await set_checkpoint(connection, projection.name, projection.version)
+    await set_checkpoint(connection, projection.name, projection)
 
 
-async def set_checkpoint(connection: AsyncConnection[Row], name: str, version: int) -> None:
+async def set_checkpoint(connection: AsyncConnection[Row], name: str, projection: Projection) -> None:
     """Begin at the beginning of the log."""
     await connection.execute(
-        "INSERT INTO views.checkpoints (projection, version) VALUES (%s, %s) ON CONFLICT (projection) DO UPDATE "
-        "SET version = excluded.version, position = 0, poison_sequence = NULL, poison_event = NULL, reason = NULL, "
+        "INSERT INTO views.checkpoints (projection, version, readable_from) VALUES (%s, %s, %s) "
+        "ON CONFLICT (projection) DO UPDATE SET version = excluded.version, readable_from = excluded.readable_from, "
+        "position = 0, poison_sequence = NULL, poison_event = NULL, reason = NULL, "
         "since = now(), since_position = 0, later = now(), later_position = 0, updated_at = now()",
-        [name, version],
+        [name, projection.version, projection.readable_from],
     )
 
 

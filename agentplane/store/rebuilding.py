@@ -1,43 +1,67 @@
 """Folding the whole log again beside the live views, comparing, and switching: readers are served throughout.
 
-The live projection rests from the comparison to the commit of the switch, and goes on from where it stood.
+The live projection rests from the comparison to the commit of the switch, and goes on from where it stood. This proves
+and repairs rows of one version; how another version takes its place is agentplane.store.upgrading.
 """
 
-from typing import LiteralString
+import asyncio
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Final, LiteralString
 
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, errors
 
-from agentplane.errors import Broken
+from agentplane.errors import Broken, Conflict
 from agentplane.projections.engine import Projection
 from agentplane.projections.status import Rebuilt
 from agentplane.store import view_tables as tables
 from agentplane.store.connection import Row
-from agentplane.store.projecting import CHECKPOINT, set_checkpoint, step
+from agentplane.store.projecting import CHECKPOINT, step
+from agentplane.store.upgrading import change_places, hold, make_shadow
 from agentplane.store.view_tables import REBUILD_SUFFIX, table_of
 
+_ATTEMPTS: Final = 20  # to find a moment in which nobody reads for long
+_PAUSE_S: Final = 0.5
 
-async def rebuild(connection: AsyncConnection[Row], projection: Projection, batch: int) -> Rebuilt:
-    """The caller holds the lock against other rebuilds.
+Resting = Callable[[], AbstractContextManager[None]]
+
+
+async def rebuild(connection: AsyncConnection[Row], projection: Projection, batch: int, resting: Resting) -> Rebuilt:
+    """The caller holds the lock of all builds. `resting`: meanwhile nobody in this process waits for this projection.
 
     Raises:
         Broken: code `projection.poison`: today's code cannot fold what the live views hold; they stay as they are.
+        Conflict: code `projection.upgrading`: another version is served.
     """
-    await _begin(connection, projection)
+    async with connection.transaction():
+        await _check_version(connection, projection)
+        await connection.execute("SET LOCAL synchronous_commit TO on")
+        await make_shadow(connection, projection)
     while (
         await step(connection, projection, REBUILD_SUFFIX, limit=batch, upto=await _live(connection, projection))
     ).folded:
         pass
-    async with connection.transaction():
-        return await _compare_and_switch(connection, projection, batch)
+    for attempt in range(_ATTEMPTS):
+        try:
+            with resting():
+                async with connection.transaction():
+                    return await _compare_and_switch(connection, projection, batch)
+        except errors.LockNotAvailable:
+            if attempt == _ATTEMPTS - 1:
+                raise
+            await asyncio.sleep(_PAUSE_S)
+    raise AssertionError("unreachable")
 
 
-async def _begin(connection: AsyncConnection[Row], projection: Projection) -> None:
-    table = table_of(projection.name)
-    async with connection.transaction():
-        await connection.execute("DROP TABLE IF EXISTS views." + table.name + REBUILD_SUFFIX)
-        for statement in tables.create(table, REBUILD_SUFFIX):
-            await connection.execute(statement)
-        await set_checkpoint(connection, projection.name + REBUILD_SUFFIX, projection.version)
+async def _check_version(connection: AsyncConnection[Row], projection: Projection) -> None:
+    found = await (await connection.execute(CHECKPOINT, [projection.name])).fetchone()
+    if found is None or found[0] != projection.version:
+        served = "no version" if found is None else f"version {found[0]}"
+        raise Conflict(
+            f"{served} of {projection.name} is served, and this program builds version {projection.version}",
+            code="projection.upgrading",
+            hint="`agentplane projections status` says how far it is",
+        )
 
 
 async def _live(connection: AsyncConnection[Row], projection: Projection) -> int:
@@ -48,13 +72,13 @@ async def _live(connection: AsyncConnection[Row], projection: Projection) -> int
 
 async def _compare_and_switch(connection: AsyncConnection[Row], projection: Projection, batch: int) -> Rebuilt:
     table = table_of(projection.name)
-    await connection.execute(CHECKPOINT, [projection.name])  # the live one rests from here to the commit
+    await hold(connection)
+    await _check_version(connection, projection)  # and the live one rests from here to the commit
     position = await _live(connection, projection)
     await _finish(connection, projection, batch, position)
     _, before = await _fingerprint(connection, tables.fingerprint(table))
     rows, after = await _fingerprint(connection, tables.fingerprint(table, REBUILD_SUFFIX))
-    await connection.execute("DROP TABLE views." + table.name)
-    await connection.execute("ALTER TABLE views." + table.name + REBUILD_SUFFIX + " RENAME TO " + table.name)
+    await change_places(connection, table)
     shadow = projection.name + REBUILD_SUFFIX
     await connection.execute("DELETE FROM views.checkpoints WHERE projection = %s", [shadow])
     await connection.execute("UPDATE views.checkpoints SET rebuilt_at = now() WHERE projection = %s", [projection.name])

@@ -139,15 +139,25 @@ CHECKPOINTS: Final[LiteralString] = """
         since           timestamptz NOT NULL DEFAULT now(),
         since_position  bigint      NOT NULL DEFAULT 0,
         later           timestamptz NOT NULL DEFAULT now(),
-        later_position  bigint      NOT NULL DEFAULT 0
+        later_position  bigint      NOT NULL DEFAULT 0,
+        readable_from   integer     NOT NULL DEFAULT 1
     )"""
-# of a version that did not measure throughput
+# of an older program, which did not say who may read its rows, or how fast they came; asked first, since to alter a
+# table is to wait for all who read it
 CHECKPOINTS_SINCE: Final[LiteralString] = """
-    ALTER TABLE views.checkpoints
-        ADD COLUMN IF NOT EXISTS since timestamptz NOT NULL DEFAULT now(),
-        ADD COLUMN IF NOT EXISTS since_position bigint NOT NULL DEFAULT 0,
-        ADD COLUMN IF NOT EXISTS later timestamptz NOT NULL DEFAULT now(),
-        ADD COLUMN IF NOT EXISTS later_position bigint NOT NULL DEFAULT 0"""
+    DO $$ BEGIN
+        IF NOT EXISTS (
+            SELECT FROM pg_attribute
+            WHERE attrelid = 'views.checkpoints'::regclass AND attname = 'readable_from' AND NOT attisdropped
+        ) THEN
+            ALTER TABLE views.checkpoints
+                ADD COLUMN IF NOT EXISTS since timestamptz NOT NULL DEFAULT now(),
+                ADD COLUMN IF NOT EXISTS since_position bigint NOT NULL DEFAULT 0,
+                ADD COLUMN IF NOT EXISTS later timestamptz NOT NULL DEFAULT now(),
+                ADD COLUMN IF NOT EXISTS later_position bigint NOT NULL DEFAULT 0,
+                ADD COLUMN IF NOT EXISTS readable_from integer NOT NULL DEFAULT 1;
+        END IF;
+    END $$"""
 # With every move of a position: throughput is measured since a mark that is 10 to 20 seconds old while things move.
 MARK: Final[LiteralString] = """
     since = CASE WHEN later < now() - interval '10 s' THEN later ELSE since END,

@@ -7,35 +7,42 @@ of the server may set views back, together with their checkpoints, and they are 
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
 import msgspec
 import structlog
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, errors
 
 from agentplane.errors import Conflict, NotFound
 from agentplane.projections.engine import PROJECTIONS, Projection, passes_by
-from agentplane.projections.status import Poison, Rebuilt, Status
+from agentplane.projections.status import Rebuilt, Status
 from agentplane.store import view_tables as tables
 from agentplane.store.connection import Link, Row
-from agentplane.store.projecting import Events, pass_by, prepare, read, step
+from agentplane.store.projecting import Events, Stepped, pass_by, prepare, read, step
 from agentplane.store.rebuilding import rebuild
-from agentplane.store.view_tables import REBUILD_SUFFIX
+from agentplane.store.upgrading import BUILDS, GRACE_S, Upgrades
+from agentplane.store.view_status import read_status
 
 log = structlog.get_logger(__name__)
 
 BATCH: Final = 256  # events per transaction when behind
-_LOCK: Final = 4702111234474983747
+_LOCK: Final = 4702111234474983747  # of making tables
+_UNDER_WAY: Final = "projection.rebuilding"
 
 
 class ViewStore:
     """The read models in PostgreSQL, as the role agentplane_project."""
 
     def __init__(
-        self, conninfo: str, projections: Sequence[Projection] = tuple(PROJECTIONS.values()), *, batch: int = BATCH
+        self,
+        conninfo: str,
+        projections: Sequence[Projection] = tuple(PROJECTIONS.values()),
+        *,
+        batch: int = BATCH,
+        grace_s: float = GRACE_S,
     ) -> None:
-        """`batch`: events per transaction."""
+        """`batch`: events per transaction. `grace_s`: see agentplane.store.upgrading."""
         self._batch = batch
         self._projections = {each.name: each for each in projections}
         self._link = Link(conninfo, durable=False)  # view and checkpoint go together: what is lost is folded again
@@ -44,6 +51,9 @@ class ViewStore:
         self._stopped: set[str] = set()
         self._page: tuple[int, Events] | None = None  # read once for all projections that stand at the same place
         self._known: AsyncConnection[Row] | None = None  # the connection that we knew these positions by
+        self._elsewhere: set[str] = set()  # another version's rows are served: not ours to fold into
+        self._resting: set[str] = set()
+        self._upgrades = Upgrades(conninfo, projections, batch=batch, grace_s=grace_s)
         self._rebuild_link = Link(conninfo)
         self._rebuilding = asyncio.Lock()
 
@@ -53,7 +63,9 @@ class ViewStore:
         return tuple(self._projections)
 
     async def prepare(self) -> bool:
-        """Make the tables; begin anew those of an older version; let a stopped projection try once more. Always True.
+        """Make the tables that are missing; let a stopped projection try once more. Always True.
+
+        Tables of another version are left to those who read them, until `tend` has built ours.
 
         Raises:
             Transient, Denied, Broken: as `agentplane.store.connection.connect`.
@@ -68,7 +80,28 @@ class ViewStore:
                 await prepare(connection, projection)
         self._positions.clear()
         self._stopped.clear()
+        self._elsewhere.clear()
         return True
+
+    async def tend(self) -> bool:
+        """Build our version of what is served in another one, and switch when it is complete; remove what was left.
+
+        May take long; everything else goes on meanwhile. True: something is left to do, so look again soon.
+
+        Raises:
+            Transient: the database is away; a build is gone on with next time.
+        """
+        return await self._upgrades.tend(self._learn)
+
+    def _learn(self, served: Mapping[str, int]) -> None:
+        """Take note of the versions that are served."""
+        for name, projection in self._projections.items():
+            if served.get(name) != projection.version:
+                self._elsewhere.add(name)
+            elif name in self._elsewhere:
+                self._elsewhere.discard(name)
+                self._stopped.discard(name)
+                self._positions.pop(name, None)
 
     async def step(self, name: str) -> int:
         """Fold the next batch of events into one projection; how many. 0: it is up to date, or stopped.
@@ -76,18 +109,35 @@ class ViewStore:
         Raises:
             Transient: the database is away; nothing of the batch was kept.
         """
-        if name in self._stopped:
+        if not self._goes(name):
             return 0
         async with self._turn, self._link.use() as connection:
             self._meet(connection)
             page = await self._next_page(connection, name)
             if page is not None and not page[1]:
                 return 0  # nothing new, and nothing was written to find out
-            done = await step(connection, self._projections[name], "", limit=self._batch, page=page)
+            done = await self._folded(connection, name, page)
+        if done.elsewhere:
+            self._elsewhere.add(name)
+            self._positions.pop(name, None)
+            return 0
         self._positions[name] = done.position
         if done.stopped:
             self._stopped.add(name)
         return done.folded
+
+    async def _folded(self, connection: AsyncConnection[Row], name: str, page: tuple[int, Events] | None) -> Stepped:
+        projection = self._projections[name]
+        try:
+            return await step(connection, projection, "", limit=self._batch, page=page)
+        except (errors.UndefinedColumn, errors.UndefinedTable):
+            asked = await connection.execute("SELECT version FROM views.checkpoints WHERE projection = %s", [name])
+            if await asked.fetchone() == (projection.version,):
+                raise
+            return Stepped(folded=0, position=0, stopped=False, elsewhere=True)  # a newer program's, with other columns
+
+    def _goes(self, name: str) -> bool:
+        return name not in self._stopped and name not in self._elsewhere and name not in self._resting
 
     def _meet(self, connection: AsyncConnection[Row]) -> None:
         """Trust no position over a new connection: the server may have crashed, and lost our last commits with it."""
@@ -118,7 +168,7 @@ class ViewStore:
         """A batch for each projection, those that stand at the same place one after the other: a page is read once."""
         async with self._turn, self._link.use() as connection:
             self._meet(connection)
-        going = [name for name in self._projections if name not in self._stopped]
+        going = [name for name in self._projections if self._goes(name)]
         folded = sum([await self.step(name) for name in going if name not in self._positions])
         for position in sorted({self._positions[name] for name in going if name in self._positions}):
             passed = await self._pass_by(position)
@@ -134,7 +184,7 @@ class ViewStore:
         Most domains have nothing to do with most events: a transaction for each of them would hold up the others.
         None: there are no events yet.
         """
-        going = [each for each in self._projections.values() if each.name not in self._stopped]
+        going = [each for each in self._projections.values() if self._goes(each.name)]
         async with self._turn, self._link.use() as connection:
             page = await self._page_after(connection, position)
             if not page:
@@ -154,68 +204,43 @@ class ViewStore:
     async def status(self) -> tuple[Status, ...]:
         """How every projection does. Raises Transient."""
         async with self._turn, self._link.use() as connection:
-            return await read_status(connection)
+            return await read_status(connection, {each.name: each.version for each in self._projections.values()})
 
     async def rebuild(self, name: str) -> Rebuilt:
         """Fold the whole log again beside the live tables, compare, and put the new in place of the old.
 
         Raises:
-            NotFound: code `projection.unknown`. Conflict: code `projection.rebuilding`. Broken: code
-                `projection.poison`: today's code cannot fold what the live tables hold; they stay. Transient.
+            NotFound: code `projection.unknown`. Conflict: codes `projection.rebuilding`, `projection.upgrading`.
+            Broken: code `projection.poison`: today's code cannot fold what the live tables hold; they stay. Transient.
         """
         if name not in self._projections:
             known = ", ".join(self._projections)
             raise NotFound(f"no projection {name!r}", code="projection.unknown", hint=f"there are: {known}")
         if self._rebuilding.locked():
-            raise Conflict("a rebuild is under way", code="projection.rebuilding")
+            raise Conflict("a rebuild is under way", code=_UNDER_WAY)
         async with self._rebuilding, self._rebuild_link.use() as connection:
-            locked = await (await connection.execute("SELECT pg_try_advisory_lock(%s)", [_LOCK])).fetchone()
+            locked = await (await connection.execute("SELECT pg_try_advisory_lock(%s)", [BUILDS])).fetchone()
             if locked != (True,):
-                raise Conflict("another projector rebuilds", code="projection.rebuilding")
+                raise Conflict("another rebuild, or an upgrade of a read model, is under way", code=_UNDER_WAY)
             try:
-                report = await rebuild(connection, self._projections[name], self._batch)
+                report = await rebuild(connection, self._projections[name], self._batch, lambda: self._rest(name))
             finally:
                 with contextlib.suppress(Exception):  # the connection broke: the server has released it
-                    await connection.execute("SELECT pg_advisory_unlock(%s)", [_LOCK])
+                    await connection.execute("SELECT pg_advisory_unlock(%s)", [BUILDS])
         log.info("projection.rebuilt", **msgspec.structs.asdict(report))
         return report
+
+    @contextlib.contextmanager
+    def _rest(self, name: str) -> Iterator[None]:
+        """Leave a projection alone, so that the others do not wait for it."""
+        self._resting.add(name)
+        try:
+            yield
+        finally:
+            self._resting.discard(name)
 
     async def close(self) -> None:
         """Disconnect."""
         await self._link.drop()
         await self._rebuild_link.drop()
-
-
-async def read_status(connection: AsyncConnection[Row]) -> tuple[Status, ...]:
-    """How every projection does, by any role that may SELECT."""
-    found = await connection.execute(
-        "SELECT projection, version, position, log.head() - position, "
-        "poison_sequence, poison_event, reason, rebuilt_at, updated_at, "
-        "(position - since_position) / greatest(extract(epoch FROM now() - since), 1), "
-        "updated_at > now() - interval '1 min' FROM views.checkpoints ORDER BY projection"
-    )
-    rows = await found.fetchall()
-    # a shadow that has not moved for a minute was left behind by a rebuild that was killed
-    shadows = {
-        row[0].removesuffix(REBUILD_SUFFIX): row[2] for row in rows if row[0].endswith(REBUILD_SUFFIX) and row[10]
-    }
-    return tuple(_status(row, shadows.get(row[0])) for row in rows if not row[0].endswith(REBUILD_SUFFIX))
-
-
-def _status(row: Row, rebuilding: int | None) -> Status:
-    return Status(
-        projection=row[0],
-        version=row[1],
-        position=row[2],
-        lag=max(row[3], 0),
-        poison=_poison(row[4:7]),
-        rebuilt_at=row[7],
-        updated_at=row[8],
-        events_per_s=max(0.0, round(float(row[9]), 1)),
-        rebuilding=rebuilding,
-    )
-
-
-def _poison(columns: tuple[Any, ...]) -> Poison | None:
-    sequence, event_id, reason = columns
-    return None if sequence is None else Poison(sequence=sequence, event_id=event_id, reason=reason)
+        await self._upgrades.close()

@@ -24,7 +24,7 @@ from agentplane.stack.postgres import binaries
 from agentplane.stack.provision import conninfo
 from agentplane.store import roles
 from agentplane.store.connection import connect, translated
-from agentplane.store.views import read_status
+from agentplane.store.view_status import read_status
 
 LOG_TAIL_BYTES: Final = 512 * 1024  # of each log file
 _STATS: Final = """

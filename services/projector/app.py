@@ -4,6 +4,7 @@ Order of stop: no new question is taken, the batch in hand is committed or rolle
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final, TypeVar
@@ -14,10 +15,10 @@ from agentplane.daemon.config import NatsSettings
 from agentplane.daemon.lifecycle import Lifecycle
 from agentplane.daemon.logs import get_logger
 from agentplane.domains.discovery import installed
-from agentplane.errors import Transient
+from agentplane.errors import AgentplaneError, Transient
 from agentplane.metrics.exposition import exposed
 from agentplane.projections.engine import PROJECTIONS
-from agentplane.projections.status import Rebuilt, Status
+from agentplane.projections.status import Rebuilt, State, Status, words
 from agentplane.queries.server import Progress, QueryServer
 from agentplane.queries.views import ViewAnswers
 from agentplane.store.log_queries import LogQueries
@@ -33,6 +34,9 @@ log = get_logger()
 
 _RETRY_MAX_S: Final = 5.0
 _STATUS_S: Final = 1.0  # between two looks at the checkpoints for the service manager
+_TEND_S: Final = 1.0  # between two looks at builds that wait for something
+_TENDED_S: Final = 5.0  # when everything is served in our version
+_AT_WORK: Final = {State.LIVE, State.REBUILDING, State.CATCHING_UP}
 T = TypeVar("T")
 
 
@@ -41,7 +45,8 @@ async def run(settings: ProjectorSettings, lifecycle: Lifecycle) -> None:
     projections = (*PROJECTIONS.values(), *installed().registry.projections.values())
     views = ViewStore(settings.postgres.full_conninfo(), projections, batch=settings.batch_events)
     reader = LogReader(settings.postgres.full_conninfo(), poll_s=settings.poll_seconds)
-    answers = ViewReader(settings.read_postgres.full_conninfo(), connections=settings.read_connections)
+    reading = settings.read_postgres.full_conninfo()
+    answers = ViewReader(reading, connections=settings.read_connections, projections=projections)
     progress, mirror = Progress(), configured(settings.mirror)
     bus: NatsBus | None = None
     try:
@@ -50,6 +55,7 @@ async def run(settings: ProjectorSettings, lifecycle: Lifecycle) -> None:
         if await _patiently(answers.status, lifecycle) is None:  # as who answers questions: another role
             return
         lifecycle.spawn(follow(reader.wakeups(), views, progress, lifecycle), "projections")
+        lifecycle.spawn(tend(views, progress, lifecycle), "upgrades")
         if mirror is not None:
             lifecycle.spawn(mirrored(settings, mirror, lifecycle), "mirror")
         bus = await _patiently(lambda: _connect(settings.nats), lifecycle)
@@ -97,10 +103,27 @@ async def follow(wakeups: AsyncIterator[None], views: ViewStore, progress: Progr
             lifecycle.status("; ".join(words))
 
 
+async def tend(views: ViewStore, progress: Progress, lifecycle: Lifecycle) -> None:
+    """Bring the read models to this release's version beside what serves, until told to stop."""
+    trouble: str | None = None
+    while not lifecycle.stopping.is_set():
+        try:
+            left, now = await views.tend(), None
+        except AgentplaneError as exc:
+            left, now = True, str(exc)
+        if now != trouble:
+            trouble = now
+            log.warning("upgrades wait", reason=now) if now else log.info("upgrades continue")
+        progress.moved()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_TEND_S if left else _TENDED_S):
+                await lifecycle.stopping.wait()
+
+
 def _words(status: tuple[Status, ...]) -> tuple[str, ...]:
     return tuple(
-        f"{each.projection} stopped before {each.poison.sequence}: {each.poison.reason[:120]}"
-        if each.poison
+        f"{each.projection} {each.state}: {words(each)[:200]}"
+        if each.state not in _AT_WORK
         else f"{each.projection} at {each.position}"
         for each in status
     )

@@ -173,15 +173,6 @@ async def test_a_poison_event_stops_one_projection_visibly(
     assert next(each for each in await reader.status() if each.projection == "runs").poison == poison
 
 
-async def test_a_newer_version_begins_anew(store: PostgresEventStore, database: Database) -> None:
-    await record(store, history().stored)
-    for version in (1, 2):
-        renewed = ViewStore(database.conninfo(PROJECT), [RUNS._replace(version=version)])
-        await renewed.prepare()
-        assert await renewed.catch_up() == len(history().stored)
-        await renewed.close()
-
-
 @pytest.mark.parametrize("projection", PROJECTIONS.values(), ids=lambda each: each.name)
 async def test_a_kill_between_batch_and_checkpoint_changes_nothing(
     projection: Projection,

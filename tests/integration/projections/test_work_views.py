@@ -79,7 +79,7 @@ async def test_all_are_rebuilt_to_the_same_bytes_and_a_shuffled_history_gives_th
         rebuilt = await work.rebuild(name)
         assert rebuilt.equal
         assert rebuilt.rows > 0
-    rows = await ViewRows(reader).page("acme", "work_items", where={}, after=("", ""), limit=10)
+    rows = await ViewRows(reader).page("acme", WORK_ITEMS, where={}, after=("", ""), limit=10)
     assert [msgspec.json.decode(row[2], type=WORK_ITEMS.type) for row in rows] == [folded(WORK_ITEMS, STORY)["wo-1"]]
 
 
@@ -192,7 +192,8 @@ async def test_a_tenant_stops_nobody_by_names_that_a_database_cannot_hold(
     await work.catch_up()
     assert not any(each.poison for each in await work.status())
     rows = ViewRows(reader)
-    assert await rows.one("acme", "work_items", "default", "wo-1") is not None
+    assert await rows.one("acme", WORK_ITEMS, "default", "wo-1") is not None
     for subject, names in (("s", []), ("s\ufffd", ["plain"])):
-        found = await rows.page("rival", "work_messages", where={"subject": subject}, after=("", ""), limit=10)
+        messages = REGISTRY.projections["work_messages"]
+        found = await rows.page("rival", messages, where={"subject": subject}, after=("", ""), limit=10)
         assert [row[1] for row in found] == names
