@@ -5,7 +5,6 @@ The bytes are RFC 8785. orjson yields exactly these bytes for JSON without float
 """
 
 import hashlib
-from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -18,6 +17,7 @@ from agentplane.events.model import Event, Phase, StreamId
 MAX_DEPTH: Final = 64
 FLAT_KEYS: Final = 8
 MAX_INTEGER: Final = 2**53 - 1
+_dumps: Final = orjson.dumps
 
 
 class _FloatFound(Exception):
@@ -87,21 +87,24 @@ def body_digest(event: Event, data: bytes) -> bytes:
     A decision taken again after a crash is the same event although the clock has moved on; what may not move is
     what the event says. `data` are the bytes of `encode_data`.
     """
+    before, after = around(event.stream, event.phase, event.type, event.type_version, event.actor)
+    return digest_between(before, after, event, data)
+
+
+def digest_between(before: bytes, after: bytes, event: Event, data: bytes) -> bytes:
+    """`body_digest` where what `around` says of the event is known already."""
     cause = event.causation_id
-    head, tail = _around(event.actor, event.phase, event.stream, event.type, event.type_version)
-    correlation, identity = orjson.dumps(event.correlation_id), orjson.dumps(event.id)
-    caused = b"null" if cause is None else orjson.dumps(cause)
-    body = (head, caused, b',"correlation":', correlation, b',"data":', data, b',"id":', identity, tail)
-    return hashlib.sha256(b"".join(body)).digest()
+    caused = b"null" if cause is None else _dumps(cause)
+    body = (before, caused, b',"correlation":', _dumps(event.correlation_id), b',"data":', data)
+    return hashlib.sha256(b"".join((*body, b',"id":', _dumps(event.id), after))).digest()
 
 
-@lru_cache(maxsize=8192)
-def _around(actor: str, phase: Phase, stream: StreamId, type_: str, type_version: int) -> tuple[bytes, bytes]:
-    """What is before and after the parts that are each event's own; keys in order."""
-    head = b'{"actor":' + orjson.dumps(actor) + b',"causation":'
+def around(stream: StreamId, phase: Phase, type_: str, type_version: int, actor: str) -> tuple[bytes, bytes]:
+    """The body before and after the parts that are each event's own; keys in order."""
+    before = b'{"actor":' + _dumps(actor) + b',"causation":'
     names = [stream.tenant, stream.kind, stream.namespace, stream.name]
-    tail = orjson.dumps({"phase": phase.value, "stream": names, "type": type_, "typeversion": type_version})
-    return head, b"," + tail[1:]
+    after = _dumps({"phase": phase.value, "stream": names, "type": type_, "typeversion": type_version})
+    return before, b"," + after[1:]
 
 
 def _walk(value: Any, path: str, depth: int) -> bool:  # noqa: ANN401 - any JSON value

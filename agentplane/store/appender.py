@@ -11,14 +11,15 @@ its next batch to work on.
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
 from typing import Final
 
 from agentplane.clock import Clock
 from agentplane.errors import AgentplaneError, Broken, Conflict, Refused, Transient
 from agentplane.events.model import StoredEvent
-from agentplane.store.batch import BatchWriter, Call, Outcome
+from agentplane.store.batch import BatchWriter, Outcome
+from agentplane.store.entry import Call, Single, Unchecked
 from agentplane.store.pace import Pace
-from agentplane.store.prepare import Unchecked
 
 MAX_BATCH_EVENTS: Final = 1000
 MAX_BATCH_BYTES: Final = 4 * 1024 * 1024
@@ -37,13 +38,7 @@ class _Waiting:
         self.events = events
         self.future = future
         self.outcome: Outcome = ()
-        self.size_bytes = 0
-        if isinstance(request, Unchecked):
-            self.size_bytes = MAX_BATCH_BYTES  # a batch of its own
-        else:
-            for prepared in request.prepared:
-                for each in prepared:
-                    self.size_bytes += len(each.data)
+        self.size_bytes = _size_bytes(request)
 
     def answer(self) -> None:
         """Tell the caller, who may have gone."""
@@ -54,6 +49,14 @@ class _Waiting:
             self.future.set_result(outcome)
         elif isinstance(outcome, AgentplaneError):
             self.future.set_exception(outcome)
+
+
+def _size_bytes(call: Call) -> int:
+    if isinstance(call, Single):
+        return len(call.prepared.data)
+    if isinstance(call, Unchecked):
+        return MAX_BATCH_BYTES  # a batch of its own
+    return sum([len(each.data) for prepared in call.prepared for each in prepared])
 
 
 class Appender:
@@ -76,8 +79,11 @@ class Appender:
         self._task: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    async def append(self, request: Call, events: int) -> tuple[StoredEvent, ...]:
-        """Store one call of so many events. Raises Conflict, Refused, Denied, Transient, Broken as the port says."""
+    def append(self, request: Call, events: int) -> "asyncio.Future[tuple[StoredEvent, ...]]":
+        """Store one call of so many events. Raises, or the future does, what the port says.
+
+        A future instead of a coroutine: many wait here, and each frame costs them.
+        """
         if self._closing:
             raise Transient("the store is closing", code="store.closed")
         if self._waiting_events >= MAX_WAITING_EVENTS:
@@ -91,7 +97,7 @@ class Appender:
             self._waiting_events += events
             if self._alone is None:
                 self._wake.set()
-        return await waiting.future
+        return waiting.future
 
     def _dispatch(self, waiting: _Waiting) -> bool:
         """Take the short way, when nobody else is there."""
@@ -208,7 +214,7 @@ class Appender:
                 self._settled = batch
                 return None
 
-    async def _attempt(self, batch: list[_Waiting], *, careful: bool) -> list[Outcome]:
+    async def _attempt(self, batch: list[_Waiting], *, careful: bool) -> Sequence[Outcome]:
         try:
             async with asyncio.timeout(BATCH_TIMEOUT_S):
                 requests = [waiting.request for waiting in batch]

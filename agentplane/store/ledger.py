@@ -7,21 +7,10 @@ places a whole call or leaves no trace of it. So one call's conflict never costs
 from collections.abc import Mapping
 from datetime import datetime
 
-import msgspec
-
 from agentplane.errors import Conflict
 from agentplane.events.model import Append, StoredEvent, StreamId
 from agentplane.ids import EventId
-from agentplane.store.prepare import Prepared, Request
-
-
-class Entry(msgspec.Struct, frozen=True, gc=False):
-    """One row of the log."""
-
-    stored: StoredEvent
-    data: bytes
-    digest: bytes
-    tail: bytes = b""  # as in Prepared
+from agentplane.store.entry import Entry, Prepared, Request
 
 
 class Ledger:
@@ -34,7 +23,7 @@ class Ledger:
         self.head = head
         self.versions = dict(versions)
         self.entries: list[Entry] = []  # to be written, in order
-        self._recorded_at = recorded_at
+        self.recorded_at = recorded_at
         self._known = dict(known)
 
     def place(self, request: Request) -> tuple[StoredEvent, ...]:
@@ -43,9 +32,6 @@ class Ledger:
         Raises:
             Conflict: `store.version` or `store.duplicate-id`; the ledger is as before.
         """
-        if len(request.appends) == 1 and len(only := request.prepared[0]) == 1 and only[0].event.id not in self._known:
-            self.expect(request.appends[0])  # most calls
-            return (self.enter(request.appends[0].stream, only[0]),)
         mark = len(self.entries)
         placed: list[StoredEvent] = []
         try:
@@ -78,7 +64,7 @@ class Ledger:
         """
         version = self.versions[stream] + 1
         stored = StoredEvent(
-            event=prepared.event, sequence=self.head + 1, stream_version=version, recorded_at=self._recorded_at
+            event=prepared.event, sequence=self.head + 1, stream_version=version, recorded_at=self.recorded_at
         )
         entry = Entry(stored, prepared.data, prepared.digest, prepared.tail)
         first = self._known.setdefault(prepared.event.id, entry)
@@ -89,6 +75,11 @@ class Ledger:
         self.versions[stream] = version
         self.entries.append(entry)
         return stored
+
+    def take(self) -> list[Entry]:
+        """The rows since the last time this was asked; a call that is placed in parts cannot be undone."""
+        taken, self.entries = self.entries, []
+        return taken
 
     def _undo(self, mark: int) -> None:
         for entry in reversed(self.entries[mark:]):

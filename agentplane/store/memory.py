@@ -11,7 +11,8 @@ import orjson
 from agentplane.clock import Clock, SystemClock
 from agentplane.events.model import Append, StoredEvent, StreamId
 from agentplane.ids import EventId
-from agentplane.store.ledger import Entry, Ledger
+from agentplane.store.entry import Entry
+from agentplane.store.ledger import Ledger
 from agentplane.store.prepare import prepare
 
 
@@ -28,7 +29,7 @@ class MemoryEventStore:
 
     async def append(self, *appends: Append) -> tuple[StoredEvent, ...]:
         """Store all the given events, or none; see `agentplane.ports.EventStore.append`."""
-        request = prepare(appends, self._clock.now())
+        request = prepare(appends, self._clock.now()).whole()
         last = self._log[-1].recorded_at if self._log else datetime.min.replace(tzinfo=UTC)
         ledger = Ledger(
             head=len(self._log),

@@ -10,7 +10,6 @@ from agentplane.store.appender import Appender
 from agentplane.store.migrate import check_schema
 from agentplane.store.prepare import prepare, prepare_later
 from agentplane.store.reader import LogReader
-from agentplane.store.rows import tail
 
 LARGE_EVENTS: Final = 128  # calls of so many are checked while the database takes their first events
 
@@ -45,7 +44,7 @@ class PostgresEventStore:
         """Store all the given events in one transaction, or none; see `agentplane.ports.EventStore.append`."""
         count = len(appends[0].events) if len(appends) == 1 else sum([len(each.events) for each in appends])
         check = prepare if count < LARGE_EVENTS else prepare_later
-        return await self._appender.append(check(appends, self._clock.now(), tail), count)
+        return await self._appender.append(check(appends, self._clock.now()), count)
 
     async def read(self, after: int, limit: int = 1000) -> tuple[StoredEvent, ...]:
         """Events with sequence > after, in order, at most `limit`. Raises Transient."""

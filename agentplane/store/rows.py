@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import Final
 
 from agentplane.events.model import Event, Phase, StreamId
-from agentplane.store.ledger import Entry
+from agentplane.store.entry import Entry
 
 SIGNATURE: Final = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
 END: Final = b"\xff\xff"
@@ -34,20 +34,31 @@ _BIGINT: Final = struct.Struct("!q").pack
 _INTEGER: Final = struct.Struct("!i").pack
 
 
-def tail(event: Event, data: bytes, digest: bytes) -> bytes:
-    """A row but for its place. `data`: canonical JSON; `digest`: 32 bytes."""
+def tail(event: Event, names: bytes, data: bytes, digest: bytes) -> bytes:
+    """A row but for its place. `names`: of `named`; `data`: canonical JSON; `digest`: 32 bytes."""
     causation = event.causation_id
     return b"".join(
         (
             _ID(16, event.id.bytes),
-            _names(event.stream, event.phase, event.type, event.type_version, event.actor),
-            _TIME(8, _microseconds(event.time), 16, event.correlation_id.bytes),
+            names,
+            _TIME(8, microseconds(event.time), 16, event.correlation_id.bytes),
             NULL if causation is None else _ID(16, causation.bytes),
             _BODY(len(data)),
             data,
             _DIGEST(32, digest),
         )
     )
+
+
+def named(stream: StreamId, phase: Phase, type_: str, type_version: int, actor: str) -> bytes:
+    """The fields of a row that are the same for many events."""
+    values = (*_stream_values(stream), *_kind_values(phase, type_, type_version, actor))
+    return b"".join([_BODY(len(value)) + value for value in values])
+
+
+def place(sequence: int, stream_version: int, recorded_us: int) -> bytes:
+    """A row's beginning. `recorded_us`: `microseconds` of when it is recorded."""
+    return _PLACE(FIELDS, 8, sequence, 8, stream_version, 8, recorded_us)
 
 
 def copy_rows(entries: Iterable[Entry]) -> bytes:
@@ -57,9 +68,9 @@ def copy_rows(entries: Iterable[Entry]) -> bytes:
     for entry in entries:
         stored = entry.stored
         if stored.recorded_at is not recorded_at:
-            recorded_at, recorded = stored.recorded_at, _microseconds(stored.recorded_at)
-        parts.append(_PLACE(FIELDS, 8, stored.sequence, 8, stored.stream_version, 8, recorded))
-        parts.append(entry.tail or tail(stored.event, entry.data, entry.digest))
+            recorded_at, recorded = stored.recorded_at, microseconds(stored.recorded_at)
+        parts.append(place(stored.sequence, stored.stream_version, recorded))
+        parts.append(entry.tail)
     return b"".join(parts)
 
 
@@ -70,11 +81,11 @@ def values(entry: Entry) -> list[bytes | None]:
     return [
         _BIGINT(stored.sequence),
         _BIGINT(stored.stream_version),
-        _BIGINT(_microseconds(stored.recorded_at)),
+        _BIGINT(microseconds(stored.recorded_at)),
         event.id.bytes,
         *_stream_values(event.stream),
         *_kind_values(event.phase, event.type, event.type_version, event.actor),
-        _BIGINT(_microseconds(event.time)),
+        _BIGINT(microseconds(event.time)),
         event.correlation_id.bytes,
         None if causation is None else causation.bytes,
         entry.data,
@@ -82,7 +93,8 @@ def values(entry: Entry) -> list[bytes | None]:
     ]
 
 
-def _microseconds(moment: datetime) -> int:
+def microseconds(moment: datetime) -> int:
+    """Since 2000, as PostgreSQL counts."""
     return (moment - EPOCH) // _MICROSECOND
 
 
@@ -94,9 +106,3 @@ def _stream_values(stream: StreamId) -> tuple[bytes, ...]:
 @lru_cache(maxsize=8192)
 def _kind_values(phase: Phase, type_: str, type_version: int, actor: str) -> tuple[bytes, ...]:
     return (phase.value.encode(), type_.encode(), _INTEGER(type_version), actor.encode())
-
-
-@lru_cache(maxsize=8192)
-def _names(stream: StreamId, phase: Phase, type_: str, type_version: int, actor: str) -> bytes:
-    values = (*_stream_values(stream), *_kind_values(phase, type_, type_version, actor))
-    return b"".join([_BODY(len(value)) + value for value in values])

@@ -9,7 +9,7 @@ from typing import Any, Final, LiteralString
 import orjson
 
 from agentplane.events.model import Event, Phase, StoredEvent, StreamId
-from agentplane.store.ledger import Entry
+from agentplane.store.entry import Entry
 
 CHANNEL: Final = "agentplane_log"
 

@@ -6,7 +6,7 @@ The driver's cursors cost more than the server does for one row. Errors are psyc
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Final
 from weakref import WeakKeyDictionary
 
@@ -14,11 +14,10 @@ from psycopg import AsyncConnection, errors
 from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGconn, PGresult
 
-from agentplane.store import sql
+from agentplane.store import rows, sql
 from agentplane.store.connection import Row
-from agentplane.store.rows import FIELDS
 
-_BINARY: Final = (1,) * FIELDS
+_BINARY: Final = (1,) * rows.FIELDS
 _GOOD: Final = (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK)
 
 _numbers = itertools.count(1)
@@ -79,36 +78,76 @@ async def _prepare(connection: AsyncConnection[Row]) -> None:
 class Copy:
     """Rows on their way into the log. Nothing of them is stored unless `finish` returns."""
 
-    def __init__(self, connection: AsyncConnection[Row]) -> None:
+    def __init__(self, connection: AsyncConnection[Row], statement: bytes = sql.COPY.encode()) -> None:
+        """`statement` may hold others before and after the COPY."""
         self._pgconn = connection.pgconn
+        self._statement = statement
+
+    def ask(self) -> None:
+        """Ask for it; the server takes the append lock now."""
+        self._pgconn.send_query(self._statement)
+        self._pgconn.flush()
 
     async def begin(self) -> None:
-        """Ask for it; the server takes the append lock now."""
-        self._pgconn.send_query(sql.COPY.encode())
+        """Wait until the server takes rows."""
         result = await _result(self._pgconn)
+        while result is not None and result.status == ExecStatus.COMMAND_OK:  # of a statement before the COPY
+            result = await _result(self._pgconn)
         if result is None or result.status != ExecStatus.COPY_IN:
             await _finished(self._pgconn, result)
             raise errors.ProtocolViolation("COPY was not begun")
 
-    def send(self, data: bytes, *, more: bool = True) -> None:
-        """Hand on some of the data; what the socket does not take stays in memory. `more`: the server should begin."""
-        if self._pgconn.put_copy_data(data) <= 0:
+    def send(self, encoded: Iterable[bytes]) -> None:
+        """Hand on all rows (agentplane.store.rows), and their end; what the socket does not take stays in memory."""
+        if self._pgconn.put_copy_data(b"".join((rows.SIGNATURE, *encoded, rows.END))) <= 0:
             raise errors.OutOfMemory("libpq has no room for the rows")
-        if more:
-            self._pgconn.flush()
-
-    async def finish(self, sent: Callable[[], None]) -> None:
-        """Commit, or in a transaction that is open go on. `sent` is called while the server works."""
         self._pgconn.put_copy_end()
         self._pgconn.flush()
-        sent()
-        await _finished(self._pgconn)
 
     async def abandon(self, why: bytes) -> None:
-        """Take all of it back."""
+        """Take all of it back, before `send`."""
         self._pgconn.put_copy_end(why)
         while await _result(self._pgconn) is not None:
             pass
+
+    async def finish(self, sent: Callable[[], None] = lambda: None) -> None:
+        """Wait until the statement is done. `sent` is called while the server works."""
+        sent()
+        await _finished(self._pgconn)
+
+
+class Statements:
+    """One transaction of several COPYs, so that the database works while the next rows are made.
+
+    It inserts the rows of a binary COPY only when it has a thousand of them, or all.
+    """
+
+    def __init__(self, connection: AsyncConnection[Row]) -> None:
+        self._connection = connection
+        self._copy: Copy | None = None
+
+    async def send(self, encoded: Iterable[bytes], *, last: bool) -> None:
+        """Hand on some rows, once those before are in. `last`: commit after these."""
+        before, self._copy = self._copy, None
+        if before is not None:
+            await before.finish()
+        statement = sql.COPY if before is not None else f"BEGIN; {sql.COPY}"
+        copy = Copy(self._connection, (f"{statement}; COMMIT" if last else statement).encode())
+        copy.ask()
+        await copy.begin()
+        copy.send(encoded)
+        self._copy = copy
+
+    async def finish(self, sent: Callable[[], None]) -> None:
+        """Wait until all is durable. `sent` is called while the server works."""
+        if self._copy is not None:
+            await self._copy.finish(sent)
+
+    async def take_back(self) -> None:
+        """Undo all of it."""
+        if self._copy is not None:
+            await self._copy.finish()
+        await self._connection.rollback()
 
 
 async def copy_out(connection: AsyncConnection[Row], statement: bytes) -> AsyncIterator[bytes]:

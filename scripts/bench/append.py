@@ -17,11 +17,10 @@ import psycopg
 from eventsourcing.persistence import StoredEvent as LibraryEvent
 from eventsourcing.postgres import PostgresApplicationRecorder
 
-from agentplane.events.digest import body_digest, encode_data
-from agentplane.events.model import Append, StoredEvent, StreamId
+from agentplane.events.model import Append, StreamId
 from agentplane.store import rows, sql
-from agentplane.store.ledger import Entry
 from agentplane.store.postgres import PostgresEventStore
+from agentplane.store.prepare import prepare
 from scripts.bench.ground import BATCH, BODY, Ground, event, ground
 from scripts.bench.report import Line, at_least
 
@@ -188,10 +187,8 @@ def _rows(head: int, count: int) -> list[bytes]:
     stream, now = StreamId("default", "Bench", "default", f"rows-{uuid.uuid4().hex}"), datetime.now(UTC)
     found = []
     for number in range(1, count + 1):
-        happened = event(stream)
-        data = encode_data(happened.data)
-        place = StoredEvent(event=happened, sequence=head + number, stream_version=number, recorded_at=now)
-        found.append(rows.copy_rows((Entry(place, data, body_digest(happened, data)),)))
+        call = prepare((Append(stream=stream, expected_version=None, events=(event(stream),)),), now).whole()
+        found.append(rows.place(head + number, number, rows.microseconds(now)) + call.prepared[0][0].tail)
     return found
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,7 +18,7 @@ from agentplane.store.wire import Copy
 from tests.contract.test_event_store import append, event, stream
 from tests.postgres import Database
 
-MANY = LARGE_EVENTS + 70  # more than one chunk
+MANY = LARGE_EVENTS + 200  # more than two statements
 
 
 @pytest.fixture
@@ -148,25 +148,56 @@ async def test_a_large_call_with_a_stale_second_append_leaves_nothing(store: Pos
     assert await store.head() == 1
 
 
+@pytest.mark.parametrize("statement", [1, 2, 3])
 async def test_a_backend_that_ends_in_the_middle_of_a_large_call_leaves_all_of_it_or_nothing(
-    store: PostgresEventStore, database: Database, monkeypatch: pytest.MonkeyPatch
+    store: PostgresEventStore, database: Database, monkeypatch: pytest.MonkeyPatch, statement: int
 ) -> None:
     await store.append(append(event(stream("before"))))
     send, sends = Copy.send, 0
 
-    def ending(self: Copy, data: bytes, **options: Any) -> None:
+    def ending(self: Copy, encoded: Iterable[bytes]) -> None:
         nonlocal sends
         sends += 1
-        if sends == 3:  # the signature, a chunk, and now
+        if sends == statement:
             terminate(database)
-        send(self, data, **options)
+        send(self, encoded)
 
     monkeypatch.setattr(Copy, "send", ending)
     call = append(*(event() for _ in range(MANY)), expected=0)
     stored = await store.append(call)  # the store itself came back, and wrote it again
     assert [each.event for each in stored] == list(call.events)
     assert [each.sequence for each in await store.read(1)] == list(range(2, MANY + 2))
-    assert sends > 3
+    assert sends == statement + 1  # the second time it takes the lock first, and is one statement
+
+
+async def test_a_large_call_after_a_foreign_append_is_stored_once_and_whole(
+    store: PostgresEventStore, database: Database
+) -> None:
+    await store.append(append(event()))
+    async with await PostgresEventStore.open(database.conninfo(APPEND)) as other:
+        await other.append(append(event(stream("foreign"))))
+    stored = await store.append(append(*(event() for _ in range(MANY)), expected=1))  # its end was old
+    assert [each.sequence for each in stored] == list(range(3, MANY + 3))
+    assert [each.stream_version for each in await store.read_stream(stream())] == list(range(1, MANY + 2))
+
+
+async def test_a_group_with_one_stale_caller_costs_nobody_else(store: PostgresEventStore) -> None:
+    for name in ("a", "b", "c"):
+        await store.append(append(event(stream(name))))
+    calls = [append(event(stream("abc"[n % 3])), expected=99 if n == 20 else None) for n in range(40)]
+    answers = await asyncio.gather(*map(store.append, calls), return_exceptions=True)
+    assert [n for n, answer in enumerate(answers) if isinstance(answer, BaseException)] == [20]
+    assert isinstance(answers[20], Conflict)
+    assert answers[20].code == "store.version"
+    assert await store.head() == 3 + 39
+
+
+async def test_the_same_call_twice_in_a_group_is_stored_once(store: PostgresEventStore) -> None:
+    await store.append(append(event()))
+    calls = [append(event()) for _ in range(20)]
+    answers = await asyncio.gather(*map(store.append, (*calls, *calls)))
+    assert answers[:20] == answers[20:]
+    assert await store.head() == 21
 
 
 async def test_callers_that_go_away_do_not_stop_the_others(store: PostgresEventStore) -> None:
