@@ -11,6 +11,7 @@ from agentplane.cli import context as contexts
 from agentplane.cli import render
 from agentplane.cli.naming import complete_documented, joined
 from agentplane.cli.reading import documents_options, read_wishes
+from agentplane.cli.waiting import leaving
 from agentplane.errors import AgentplaneError
 
 if TYPE_CHECKING:
@@ -107,7 +108,8 @@ async def _apply(
         applying = Applying(bus, installed().registry, contexts.actor())
         if dry_run:
             return [await applying.rehearse(wish) for wish in wishes]
-        return await applying.carry_out_all(wishes, wait_s=wait_s)
+        with leaving("what was handed in goes on without you: agentplane get KIND NAME, agentplane diff"):
+            return await applying.carry_out_all(wishes, wait_s=wait_s)
 
 
 def _show(outcomes: "Sequence[Outcome]") -> None:

@@ -8,14 +8,13 @@ import click
 
 from agentplane.cli import context as contexts
 from agentplane.cli import render
-from agentplane.errors import NotFound, Transient
+from agentplane.errors import NotFound
 
 if TYPE_CHECKING:
     from agentplane.bus.nats import NatsBus
     from agentplane.domains.deadletters import Letter
 
 _WAIT_S = 30.0
-_LOOK_AGAIN_S = 0.2
 
 
 @click.group()
@@ -149,16 +148,15 @@ async def _retried(
 
 async def _settled(bus: "NatsBus", tenant: str, before: dict[str, int]) -> "tuple[Letter, ...]":
     """The letters once each was resolved, or has failed again."""
-    try:
-        async with asyncio.timeout(_WAIT_S):
-            while True:
-                now = [each for each in await _asked(bus, tenant) if each.name in before]
-                if all(each.version > before[each.name] + 1 or each.state == "resolved" for each in now):
-                    return tuple(now)
-                await asyncio.sleep(_LOOK_AGAIN_S)
-    except TimeoutError:
-        raise Transient(
-            "control has not come to all of them yet",
-            code="control.silent",
-            hint="`agentplane deadletters list` shows where they stand",
-        ) from None
+    from agentplane.cli.waiting import leaving, until
+
+    async def look() -> "tuple[Letter, ...]":
+        return tuple(each for each in await _asked(bus, tenant) if each.name in before)
+
+    def decided(now: "tuple[Letter, ...]") -> bool:
+        return all(each.version > before[each.name] + 1 or each.state == "resolved" for each in now)
+
+    shown = "agentplane deadletters list"
+    with leaving(f"the retry goes on without you: {shown}"):
+        otherwise = "control has not come to all of them yet"
+        return await until(look, decided, within_s=_WAIT_S, otherwise=otherwise, hint=shown)

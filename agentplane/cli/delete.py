@@ -11,6 +11,7 @@ from agentplane.cli import context as contexts
 from agentplane.cli import render
 from agentplane.cli.naming import Named, joined, named, split, things_argument
 from agentplane.cli.reading import documents_options, read_streams
+from agentplane.cli.waiting import leaving
 from agentplane.errors import NotFound
 
 if TYPE_CHECKING:
@@ -88,7 +89,8 @@ async def _delete(
 
     async with contexts.connected(context) as bus:
         applying = Applying(bus, installed().registry, contexts.actor())
-        return await applying.remove_all(streams, reason, wait_s=wait_s)
+        with leaving("what was handed in goes on without you: agentplane get KIND NAME"):
+            return await applying.remove_all(streams, reason, wait_s=wait_s)
 
 
 def _show(removals: "Sequence[Removal]") -> None:

@@ -17,6 +17,7 @@ import click
 from agentplane.cli import context as contexts
 from agentplane.cli import events_print, render
 from agentplane.cli.events_options import filter_options, filters, window_options
+from agentplane.cli.waiting import leaving
 from agentplane.errors import Conflict, Refused, Transient
 from agentplane.history.places import MAX_SEQUENCE
 
@@ -43,7 +44,9 @@ def tail(ctx: click.Context, /, lines: int, follow: bool, cursor: Path | None, o
     from agentplane.queries.protocol import EventsList
 
     wish = EventsList(**filters(ctx, given), limit=_PAGE)
-    asyncio.run(_tail(contexts.current(ctx), wish, lines, follow, cursor, output))
+    place = f"the same command goes on after {cursor}" if cursor else "--cursor FILE keeps the place for the next time"
+    with leaving(f"stopped; {place}"):
+        asyncio.run(_tail(contexts.current(ctx), wish, lines, follow, cursor, output))
     return 0
 
 

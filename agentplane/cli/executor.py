@@ -1,6 +1,5 @@
 """`agentplane executor …`: who runs bundles, who may join, who rests, who leaves."""
 
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -8,14 +7,16 @@ import click
 
 from agentplane.cli import executor_show as shown
 from agentplane.cli import render
+from agentplane.cli.waiting import for_executor
 from agentplane.cli.wishes import intent_for, submit
-from agentplane.errors import Refused, Transient
+from agentplane.errors import Refused
 
 if TYPE_CHECKING:
     import msgspec
 
+    from agentplane.queries.protocol import ExecutorLine
+
 _WAIT_S = 3600.0
-_LOOK_AGAIN_S = 0.5
 
 
 @click.group()
@@ -189,7 +190,7 @@ def rotate(ctx: click.Context, name: str, overlap: str, wait: bool, **how: Any) 
     wish = facts.ROTATION_REQUESTED, facts.RotationRequested(overlap_s=_seconds(overlap), reason=how["reason"])
     status = _hand_in(ctx, name, wish, f"{name} is asked for new keys; the old ones count for {overlap} more", **how)
     if wait and not how["dry_run"]:
-        _until(lambda: shown.view(ctx, name).enrolment.keys != before, f"{name} has not announced new keys")
+        _until(ctx, name, lambda line: line.executor.enrolment.keys != before, f"{name} has not announced new keys")
         shown.trust(ctx, name)
     return status
 
@@ -233,18 +234,16 @@ def _seconds(text: str) -> int:
 
 
 def _until_idle(ctx: click.Context, name: str) -> None:
-    _until(lambda: shown.leases(ctx, name) == 0, f"{name} still runs something")
+    def idle(line: "ExecutorLine") -> bool:
+        return not line.executor.leases and not line.other_leases
+
+    _until(ctx, name, idle, f"{name} still runs something")
 
 
 def _patiently_trust(ctx: click.Context, name: str) -> None:
-    _until(lambda: bool(shown.view(ctx, name).enrolment.keys), f"the keys of {name} are not shown yet")
+    _until(ctx, name, lambda line: bool(line.executor.enrolment.keys), f"the keys of {name} are not shown yet")
     shown.trust(ctx, name)
 
 
-def _until(reached: Callable[[], bool], otherwise: str) -> None:
-    """Raises Transient (`executor.wait`) when it takes too long."""
-    deadline = time.monotonic() + _WAIT_S
-    while not reached():
-        if time.monotonic() > deadline:
-            raise Transient(otherwise, code="executor.wait")
-        time.sleep(_LOOK_AGAIN_S)  # the read model moves after the log; nobody tells us when
+def _until(ctx: click.Context, name: str, reached: "Callable[[ExecutorLine], bool]", otherwise: str) -> None:
+    for_executor(ctx, name, reached, within_s=_WAIT_S, otherwise=otherwise)

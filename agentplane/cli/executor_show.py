@@ -33,12 +33,6 @@ def view(ctx: click.Context, name: str) -> "ExecutorView":
     return _line(ctx, name).executor
 
 
-def leases(ctx: click.Context, name: str) -> int:
-    """How many runs it holds, of all tenants."""
-    line = _line(ctx, name)
-    return len(line.executor.leases) + line.other_leases
-
-
 def _heard(each: "ExecutorView") -> str:
     if each.key_id is None or each.enrolment.left:
         return "-"

@@ -1,21 +1,19 @@
 """Tokens to join with, and one more executor of a stack that uses one."""
 
-import time
 from typing import TYPE_CHECKING
 
 import click
 
 from agentplane.cli import context as contexts
 from agentplane.cli import executor_show as shown
+from agentplane.cli.waiting import for_executor
 from agentplane.cli.wishes import intent_for, submit
-from agentplane.errors import NotFound, Transient
 
 if TYPE_CHECKING:
     from agentplane.events.model import Event
 
 _TTL_S = 600
 _WITHIN_S = 120.0
-_LOOK_AGAIN_S = 0.2
 
 
 def new_token(name: str, ttl_s: int, zone: str | None) -> "tuple[str, Event]":
@@ -39,22 +37,13 @@ def add(ctx: click.Context, name: str, zone: str | None) -> None:
     token, intent = new_token(name, _TTL_S, zone)
     submit(ctx, intent)
     lifecycle.add_executor(layout, name, token)
-    _until_heard_of(ctx, name)
+    for_executor(
+        ctx,
+        name,
+        lambda line: line.executor.facts is not None,
+        within_s=_WITHIN_S,
+        otherwise=f"{name} has not reported yet",
+        hint=f"its log is {layout.logs}/executor-{name}.log",
+    )
     joiners.joined(layout, name)
     shown.trust(ctx, name)
-
-
-def _until_heard_of(ctx: click.Context, name: str) -> None:
-    deadline = time.monotonic() + _WITHIN_S
-    while not _is_heard_of(ctx, name):
-        if time.monotonic() > deadline:
-            hint = f"its log is log/executor-{name}.log"
-            raise Transient(f"{name} has not reported yet", code="stack.slow", hint=hint)
-        time.sleep(_LOOK_AGAIN_S)  # the read model moves after the log; nobody tells us when
-
-
-def _is_heard_of(ctx: click.Context, name: str) -> bool:
-    try:
-        return shown.view(ctx, name).facts is not None
-    except NotFound:
-        return False

@@ -6,6 +6,7 @@ import sys
 import click
 
 from agentplane.cli import context as contexts
+from agentplane.cli.waiting import leaving
 
 
 @click.command()
@@ -16,7 +17,8 @@ from agentplane.cli import context as contexts
 def logs(ctx: click.Context, name: str, follow: bool, events: bool) -> int:
     """Print what RUN says, as far as the bus still has it; all of it is in the run's directory on its executor."""
     channel = "events" if events else "console"
-    asyncio.run(_print(contexts.current(ctx), name, follow=follow, channel=channel))
+    with leaving(f"{name} goes on without you: agentplane logs -f {name}, agentplane cancel {name}"):
+        asyncio.run(_print(contexts.current(ctx), name, follow=follow, channel=channel))
     return 0
 
 

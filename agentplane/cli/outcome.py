@@ -14,6 +14,7 @@ import msgspec
 from agentplane.cli import context as contexts
 from agentplane.cli import render
 from agentplane.cli.submit import facts_of, first_answer, publish
+from agentplane.cli.waiting import leaving
 from agentplane.errors import Refused
 from agentplane.events.model import Event, StoredEvent
 from agentplane.projections.run_view import RunView, TimelineEntry, entries
@@ -36,16 +37,18 @@ async def follow_run(context: contexts.Context, intent: Event, *, wait: bool, ou
     async with contexts.connected(context) as bus:
         facts = facts_of(bus, intent)
         await publish(bus, intent)
-        answer = await first_answer(facts, name)
-        if answer.event.type == INTENT_REJECTED:
-            raise Refused(answer.event.data["message"], code=answer.event.data["code"])
-        if answer.event.type == "run.refused":
-            return _refused(name, answer.event.data, output)
-        if not wait:
-            render.emit({"run": name}, output, lambda: click.echo(name))
-            return 0
-        render.say(f"run {name}")
-        return _report(await _watched(bus, context.tenant, answer, facts, intent.time), output)
+        with leaving(f"{name} goes on without you: agentplane get runs {name}, agentplane cancel {name}"):
+            answer = await first_answer(facts, name)
+            if answer.event.type == INTENT_REJECTED:
+                raise Refused(answer.event.data["message"], code=answer.event.data["code"])
+            if answer.event.type == "run.refused":
+                return _refused(name, answer.event.data, output)
+            if not wait:
+                render.emit({"run": name}, output, lambda: click.echo(name))
+                return 0
+            render.say(f"run {name}")
+            view = await _end(bus, context.tenant, answer, facts, intent.time)
+        return _report(view, output)
 
 
 def _refused(name: str, data: dict[str, Any], output: str) -> int:
@@ -56,18 +59,6 @@ def _refused(name: str, data: dict[str, Any], output: str) -> int:
 
     render.emit({"run": name, "state": "refused", **data}, output, people)
     return 2
-
-
-async def _watched(
-    bus: "NatsBus", tenant: str, answer: StoredEvent, facts: AsyncIterator[StoredEvent], since: datetime
-) -> RunView:
-    """The end of an admitted run; who stops watching before it is told that the run goes on."""
-    try:
-        return await _end(bus, tenant, answer, facts, since)
-    except BaseException:  # Ctrl-C arrives as a cancellation
-        name = answer.event.stream.name
-        render.say(f"{name} goes on without you: agentplane get runs {name}, agentplane cancel {name}")
-        raise
 
 
 async def _end(
