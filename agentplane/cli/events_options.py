@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 
 import click
 
+from agentplane.cli.naming import complete_kind, kind_named
 from agentplane.cli.places import PLACE, place
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
@@ -12,7 +13,8 @@ Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 _FILTERS = (
     click.option("--type", "type", metavar="GLOB", help="Only event types that match, such as 'run.*'."),
     click.option("--actor", metavar="GLOB", help="Only what these did, such as 'user:*'."),
-    click.option("--kind", help="Only resources of this kind, such as Run."),
+    click.option("--kind", shell_complete=complete_kind, help="Only resources of this kind, such as Run."),
+    click.option("--namespace", help="Only resources in this namespace."),
     click.option("--name", help="Only this resource."),
     click.option("--phase", type=click.Choice(["intent", "internal", "fact"]), help="Only events of this phase."),
     click.option("--correlation", help="Only events that belong together by this id, ours or their source's."),
@@ -25,7 +27,7 @@ _WINDOW = (
 
 
 def filter_options(command: Decorated) -> Decorated:
-    """Add `--type --actor --kind --name --phase --correlation --tenant`."""
+    """Add `--type --actor --kind --namespace --name --phase --correlation --tenant`."""
     for option in reversed(_FILTERS):
         command = option(command)
     return command
@@ -54,7 +56,8 @@ def filters(ctx: click.Context, given: dict[str, Any]) -> dict[str, Any]:
     own = contexts.current(ctx).tenant if tenant or correlation else ""
     if tenant is not None and tenant != own:
         raise Denied(f"you belong to tenant {own!r}, and see its events only", code="events.tenant")
-    wish = {name: given.pop(name) for name in ("type", "actor", "kind", "name")}
+    wish = {name: given.pop(name) for name in ("type", "actor", "kind", "namespace", "name")}
+    wish["kind"] = wish["kind"] and kind_named(wish["kind"])
     wish["correlation"] = correlation_uuid(own, correlation) if correlation else None
     for name in ("since", "until"):
         if name in given:

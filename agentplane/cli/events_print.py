@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from agentplane.cli import render
+from agentplane.cli.naming import joined
 
 if TYPE_CHECKING:
     from agentplane.events.model import StoredEvent
@@ -44,7 +45,7 @@ def row(stored: "StoredEvent") -> tuple[str, ...]:
     from agentplane.clock import rfc3339
 
     event, stream = stored.event, stored.event.stream
-    resource = f"{stream.kind}/{stream.name}"
+    resource = joined(stream.kind, stream.name, stream.namespace)
     return (str(stored.sequence), rfc3339(stored.recorded_at), event.phase.value, event.type, resource, event.actor)
 
 

@@ -8,6 +8,7 @@ import click
 
 from agentplane.cli import events_print, render
 from agentplane.cli.asking import ask, builtins
+from agentplane.cli.naming import complete_kind, kind_named
 from agentplane.cli.places import place
 from agentplane.errors import NotFound, Refused
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from agentplane.history.differences import Change
     from agentplane.history.folding import Step
     from agentplane.queries.client import QueryClient
+    from agentplane.queries.protocol import EventsList
 
 _VALUE_CHARS = 100
 
@@ -86,11 +88,12 @@ def _json(graph: "Causes") -> str:
 
 
 @click.command()
-@click.argument("resource", metavar="KIND/NAME")
+@click.argument("resource", metavar="KIND/NAME", shell_complete=complete_kind)
+@click.option("-n", "--namespace", help="Its namespace, where there are several of that name; or KIND/NAMESPACE/NAME.")
 @click.option("--until", metavar="PLACE", help="Stop here: a sequence number, a span before now or an ISO time.")
 @render.output_option
 @click.pass_context
-def replay(ctx: click.Context, resource: str, until: str | None, output: str) -> int:
+def replay(ctx: click.Context, resource: str, namespace: str | None, until: str | None, output: str) -> int:
     """Show what each event of one resource changed.
 
     Folds it again, event by event.
@@ -103,19 +106,35 @@ def replay(ctx: click.Context, resource: str, until: str | None, output: str) ->
     kind, slash, name = resource.partition("/")
     if not (kind and slash and name):
         raise Refused(f"{resource!r} is not KIND/NAME", code="events.resource", hint="Run/my-run-0123456789ab")
-    registry = installed().registry
-    known = next((each for each in registry if kind.lower() in {each.name.lower(), each.plural}), None)
-    kind = known.name if known else kind[:1].upper() + kind[1:]
-    wish = EventsList(kind=kind, name=name, until=place(until, "--until"), limit=1000)
-
-    async def asked(client: "QueryClient") -> "list[StoredEvent]":
-        return [stored async for stored in client.all_events(wish)]
-
-    found = list(steps({**PROJECTIONS, **registry.projections}, ask(ctx, asked)))
-    if not found:
+    named = kind_named(kind)
+    kind = named if named != kind else kind[:1].upper() + kind[1:]
+    wish = EventsList(kind=kind, namespace=namespace, name=name, until=place(until, "--until"), limit=1000)
+    events = ask(ctx, _events_of(wish))
+    if not events:
         raise NotFound(f"no {kind} {name!r}", code="events.resource", hint="`agentplane events stats --by kind`")
+    found = list(steps({**PROJECTIONS, **installed().registry.projections}, events))
     render.emit([_step(each) for each in found], output, lambda: _tell(found))
     return 0
+
+
+def _events_of(wish: "EventsList") -> "Callable[[QueryClient], Awaitable[list[StoredEvent]]]":
+    """All events of one resource. Raises Refused, code `events.resource`: it is not said which one."""
+    from msgspec.structs import replace
+
+    from agentplane.events.origin import is_imported
+
+    async def asked(client: "QueryClient") -> "list[StoredEvent]":
+        found = [stored async for stored in client.all_events(wish)]
+        namespace, slash, name = str(wish.name).partition("/")
+        if not found and slash and wish.namespace is None:  # KIND/NAMESPACE/NAME; some names have a slash of their own
+            found = [each async for each in client.all_events(replace(wish, namespace=namespace, name=name))]
+        theirs = sorted({each.event.stream.namespace for each in found if not is_imported(each.event.stream)})
+        if len(theirs) > 1:
+            message = f"{wish.kind} {wish.name} is in several namespaces: {', '.join(theirs)}"
+            raise Refused(message, code="events.resource", hint=f"say which one: -n {theirs[-1]}")
+        return found
+
+    return asked
 
 
 def _step(step: "Step") -> dict[str, Any]:

@@ -56,6 +56,14 @@ def split(name: str, namespace: str | None) -> tuple[str, str]:
     return within or namespace or "default", bare
 
 
+def kind_named(word: str) -> str:
+    """The kind that a person calls by its plural, or in another case; else the word itself: events have more kinds."""
+    from agentplane.domains.discovery import installed
+
+    known = next((each for each in installed().registry if word.lower() in {each.name.lower(), each.plural}), None)
+    return known.name if known else word
+
+
 def joined(kind: str, name: str, namespace: str | None) -> str:
     """`KIND/NAME`, with the namespace where it is not the one that everybody means."""
     return f"{kind}/{name}" if namespace in {None, "default"} else f"{kind}/{namespace}/{name}"

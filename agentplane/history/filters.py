@@ -1,6 +1,6 @@
 """Which events a reader wants. Pure.
 
-The store answers the same filter in SQL (agentplane.store.event_queries); a test holds the two together.
+The store answers the same filter in SQL (agentplane.store.log_queries); a test holds the two together.
 """
 
 import re
@@ -17,6 +17,7 @@ class EventFilter(Wire, frozen=True, kw_only=True):
     type: str | None = None
     actor: str | None = None
     kind: str | None = None
+    namespace: str | None = None
     name: str | None = None
     phase: Phase | None = None
     correlation: uuid.UUID | None = None
@@ -29,6 +30,7 @@ def matches(wish: EventFilter, stored: StoredEvent) -> bool:
         (wish.type is None or _glob(wish.type).fullmatch(event.type) is not None)
         and (wish.actor is None or _glob(wish.actor).fullmatch(event.actor) is not None)
         and wish.kind in {None, event.stream.kind}
+        and wish.namespace in {None, event.stream.namespace}
         and wish.name in {None, event.stream.name}
         and wish.phase in {None, event.phase}
         and wish.correlation in {None, event.correlation_id}

@@ -144,6 +144,7 @@ def _where(tenant: str, wish: EventFilter, after: int, upto: int) -> tuple[Liter
         ("type LIKE %s", None if wish.type is None else like(wish.type)),
         ("actor LIKE %s", None if wish.actor is None else like(wish.actor)),
         ("kind = %s", wish.kind),
+        ("namespace = %s", wish.namespace),
         ("name = %s", wish.name),
         ("phase = %s", None if wish.phase is None else wish.phase.value),
         ("correlation_id = %s", wish.correlation),

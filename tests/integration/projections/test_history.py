@@ -67,6 +67,8 @@ WISHES = [
     EventFilter(actor="executor:*", kind="Run"),
     EventFilter(kind="Run", name="audit-1"),
     EventFilter(name="secret-audit-1"),
+    EventFilter(namespace="default", kind="Run"),
+    EventFilter(namespace="elsewhere"),
     EventFilter(phase=Phase.INTENT),
     EventFilter(type="run_placed"),
     EventFilter(actor="user:%"),

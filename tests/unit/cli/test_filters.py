@@ -10,9 +10,10 @@ import pytest
 from agentplane.cli import context
 from agentplane.cli.events_options import filters
 from agentplane.domains.work.aliases import correlation_uuid
-from agentplane.errors import Denied
+from agentplane.errors import Denied, Refused
 
-NOTHING: dict[str, Any] = dict.fromkeys(("type", "actor", "kind", "name", "phase", "correlation", "tenant"))
+FIELDS = ("type", "actor", "kind", "namespace", "name", "phase", "correlation", "tenant")
+NOTHING: dict[str, Any] = dict.fromkeys(FIELDS)
 
 
 @pytest.fixture(autouse=True)
@@ -29,6 +30,20 @@ def test_a_correlation_is_ours_or_its_sources_word() -> None:
     assert asked(correlation=str(ours))["correlation"] == ours
     assert asked(correlation="conv-xyz789")["correlation"] == correlation_uuid("acme", "conv-xyz789")
     assert asked()["correlation"] is None
+
+
+@pytest.mark.parametrize("word", ["Run", "runs", "RUN"])
+def test_a_kind_may_be_called_as_people_call_it(word: str) -> None:
+    assert asked(kind=word)["kind"] == "Run"
+    assert asked(kind="Mailbox-of-somebody")["kind"] == "Mailbox-of-somebody"
+
+
+def test_a_wrong_place_is_told_with_its_option_and_the_three_forms() -> None:
+    with pytest.raises(Refused) as caught:
+        asked(until="yesterday")
+    assert caught.value.where == "--until"
+    for words in ("a sequence number", "a span before now", "a time"):
+        assert words in str(caught.value.hint)
 
 
 def test_another_tenant_is_denied() -> None:
