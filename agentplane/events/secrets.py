@@ -80,10 +80,11 @@ def find_secrets(data: Any, path: str = "data") -> tuple[SecretFound, ...]:  # n
 
 def may_hold_secret(encoded: bytes) -> bool:
     """Whether JSON bytes need a closer look by `find_secrets`: never False where that would find something."""
-    text = encoded.decode()
-    if text.isascii():
-        return _LOWER_WORDS.is_valid(encoded.lower().decode()) or _SEED.is_valid(text)
-    return _MARKED.is_valid(text)
+    if not encoded.isascii():
+        return _MARKED.is_valid(encoded.decode())
+    # ASCII bytes are the same text in Latin 1, which is decoded by copying
+    lower, text = encoded.lower().decode("latin-1"), encoded.decode("latin-1")
+    return _LOWER_WORDS.is_valid(lower) or _SEED.is_valid(text)
 
 
 def is_secret_name(key: str) -> bool:
