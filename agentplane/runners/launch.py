@@ -145,11 +145,12 @@ def handle_of(directory: Path) -> ShimHandle:
 
 def order_end(directory: Path, reason: str) -> bool:
     """Write down why it ends, and order it where its shim takes orders; False: it has to be signalled."""
-    write_json(str(directory), contract.CANCEL, {"reason": reason})
     orders = directory / contract.ORDERS
+    with suppress(OSError):  # on a full disk it ends all the same, and only does not know why
+        write_json(str(directory), contract.CANCEL, {"reason": reason})
+        (directory / contract.CANCEL).chmod(0o660)  # its shim may be another user, of our group
     if not orders.exists():
         return False
-    (directory / contract.CANCEL).chmod(0o660)  # its shim is another user, of our group
     with suppress(OSError):  # nobody listens: it is over
         pipe = os.open(orders, os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:

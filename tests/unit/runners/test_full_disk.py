@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
@@ -13,11 +14,12 @@ import pytest
 
 from agentplane.errors import Transient
 from agentplane.guests.tarball import TarLimits
-from agentplane.runners.shim.contract import RESULT, Ended
+from agentplane.runners.launch import order_end
+from agentplane.runners.shim.contract import ORDERS, RESULT, Ended
 from agentplane.runs.states import Outcome
 from services.executor.collecting import collect
 from tests.smalldisk import SmallDisk, small_disk
-from tests.unit.runners.test_watch import BOOT, DONE, watching
+from tests.unit.runners.test_watch import BOOT, watching
 
 KIB = 1 << 10
 CAP = {
@@ -27,6 +29,7 @@ CAP = {
         {"name": "result", "fds": [4], "pipe": True, "cap_bytes": 1 << 20},
     ]
 }
+EXITED, FINISHED = """echo '{"event":"exited","code":0}' >&3;""", """echo '{"event":"finished"}' >&3;"""
 LETTERS = "head -c {} /dev/zero | tr '\\0' x >&4;"
 # More than a pipe holds, so the program waits as well; and less, so it has long gone.
 SIZES = pytest.mark.parametrize("size", [300 * KIB, 10 * KIB])
@@ -42,19 +45,17 @@ class Played:
     """A watch in a thread of its own, over a disk that is full from its first byte on."""
 
     def __init__(self, disk: SmallDisk, size: int, **changes: Any) -> None:
-        watching_ = watching(
-            disk.path, BOOT + LETTERS.format(size) + DONE, **{**CAP, "room_timeout_s": 60.0, **changes}
-        )
-        self.watch, self.told = watching_
+        script = BOOT + EXITED + LETTERS.format(size) + FINISHED
+        self.watch, self.told = watching(disk.path, script, **{**CAP, "room_timeout_s": 60.0, **changes})
         disk.fill()
         self.over: Future[Ended] = Future()
         threading.Thread(target=lambda: self.over.set_result(self.watch.run()), daemon=True).start()
 
-    def until_it_waits(self) -> None:
+    def until_it_has_waited(self, seconds: float = 0.0) -> None:
         """Poll: a full disk announces nothing, neither does who waits for it."""
         pause = threading.Event()
-        for _ in range(2000):
-            if self.watch.room.since is not None:
+        for _ in range(6000):
+            if self.watch.room.since is not None and self.watch.room.waited_s(time.monotonic()) >= seconds:
                 return
             pause.wait(0.01)
         raise AssertionError("it does not wait for room")
@@ -63,7 +64,7 @@ class Played:
 @SIZES
 def test_what_comes_while_the_disk_is_full_is_kept_when_there_is_room(disk: SmallDisk, size: int) -> None:
     played = Played(disk, size)
-    played.until_it_waits()
+    played.until_it_has_waited()
     disk.free()
     ended = played.over.result(60)
     assert (ended["outcome"], ended["exit_code"], ended["result_complete"]) == (Outcome.EXITED, 0, True)
@@ -79,8 +80,8 @@ def test_a_disk_that_stays_full_is_the_hosts_failure_and_nothing_is_taken_for_wh
 
 
 def test_collecting_is_not_over_while_there_is_no_room(disk: SmallDisk) -> None:
-    played = Played(disk, 300 * KIB, collect_timeout_s=0.5)
-    played.until_it_waits()
+    played = Played(disk, 300 * KIB, collect_timeout_s=1.0)
+    played.until_it_has_waited(2.0)
     disk.free()
     assert played.over.result(60)["outcome"] == Outcome.EXITED
 
@@ -88,7 +89,7 @@ def test_collecting_is_not_over_while_there_is_no_room(disk: SmallDisk) -> None:
 @SIZES
 def test_who_waits_for_room_hears_of_its_cancellation(disk: SmallDisk, size: int) -> None:
     played = Played(disk, size)
-    played.until_it_waits()
+    played.until_it_has_waited()
     os.write(played.told, signal.SIGTERM.to_bytes(1))
     ended = played.over.result(60)
     assert (ended["outcome"], ended["result_complete"]) == (Outcome.CANCELLED, False)
@@ -108,3 +109,13 @@ def test_an_archive_is_unpacked_again_when_there_is_room(disk: SmallDisk, tmp_pa
     disk.free()
     facts = collect(launch, files, files / "out", TarLimits())
     assert [(fact.path, fact.size_bytes) for fact in facts] == [("report.txt", 200 * KIB)]
+
+
+def test_an_order_to_end_is_given_though_its_reason_finds_no_room(disk: SmallDisk) -> None:
+    disk.fill()
+    assert order_end(disk.path, "asked") is False  # by a signal, then
+    os.mkfifo(disk.path / ORDERS)
+    reading = os.open(disk.path / ORDERS, os.O_RDONLY | os.O_NONBLOCK)
+    assert order_end(disk.path, "asked") is True
+    assert os.read(reading, 1)
+    os.close(reading)
