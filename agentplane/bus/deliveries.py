@@ -1,14 +1,12 @@
 """What a JetStream consumer hands over: one message and its verdicts, and where an ordered follower stands."""
 
-import contextlib
 import secrets
 from typing import Final
 
 import msgspec
-from nats.aio.msg import Msg
 
 from agentplane.bus.link import Link
-from agentplane.errors import Transient
+from agentplane.bus.reading import Delivered
 
 _NANOSECONDS: Final = 1_000_000_000
 _FOLLOWER_IDLE_S: Final = 60
@@ -21,13 +19,13 @@ class _PubAck(msgspec.Struct, forbid_unknown_fields=True):
     domain: str = ""
 
 
-def is_stray_acknowledgement(raw: Msg) -> bool:
+def is_stray_acknowledgement(raw: Delivered) -> bool:
     """Whether this is the server's answer to a publisher who named a subject of ours as the place for the answer.
 
     The server sends it there whatever the publisher may publish, so a person of one tenant can put such bytes (and no
     others) on another's intent subject. Nothing that we publish looks like it.
     """
-    if raw.headers:
+    if not raw.bare:
         return False
     try:
         msgspec.json.decode(raw.data, type=_PubAck)
@@ -37,9 +35,14 @@ def is_stray_acknowledgement(raw: Msg) -> bool:
 
 
 class NatsMessage:
-    """One delivered message. `sequence` is its place in the stream, for `follow(start_sequence=…)`."""
+    """One delivered message. `sequence` is its place in the stream, for `follow(start_sequence=…)`.
 
-    def __init__(self, link: Link, raw: Msg) -> None:
+    Losing a verdict costs a redelivery, which every consumer must bear anyway.
+    """
+
+    __slots__ = ("_link", "_raw")
+
+    def __init__(self, link: Link, raw: Delivered) -> None:
         self._link = link
         self._raw = raw
 
@@ -56,7 +59,7 @@ class NatsMessage:
     @property
     def headers(self) -> dict[str, str]:
         """Its headers."""
-        return dict(self._raw.headers or {})
+        return self._raw.headers
 
     @property
     def deliveries(self) -> int:
@@ -70,20 +73,16 @@ class NatsMessage:
 
     async def ack(self) -> None:
         """Done. When the acknowledgement is lost, it comes again."""
-        await self._settle(b"+ACK")
+        self._link.verdicts.add(self._raw.reply, b"+ACK")
 
     async def nak(self, delay_s: float) -> None:
         """Deliver it again after a delay."""
-        await self._settle(b'-NAK {"delay": %d}' % int(delay_s * _NANOSECONDS))
+        self._link.verdicts.add(self._raw.reply, b'-NAK {"delay": %d}' % int(delay_s * _NANOSECONDS))
 
     async def term(self, reason: str) -> None:
         """Never deliver it again."""
-        await self._settle(b"+TERM " + reason.replace("\r", " ").replace("\n", " ").encode()[:200])
-
-    async def _settle(self, verdict: bytes) -> None:
-        # Losing this costs a redelivery, which every consumer must bear anyway.
-        with contextlib.suppress(Transient):
-            await self._link.cast(self._raw.reply, verdict)
+        words = reason.replace("\r", " ").replace("\n", " ").encode()[:200]
+        self._link.verdicts.add(self._raw.reply, b"+TERM " + words)
 
 
 class Following:
@@ -120,7 +119,7 @@ class Following:
         await self._link.api(operation, {"stream_name": self._stream, "config": config})
         return self._consumer
 
-    def admit(self, raw: Msg) -> str:
+    def admit(self, raw: Delivered) -> str:
         """`take`, `stale` (of a consumer we gave up) or `gap` (something was lost on the way)."""
         metadata = raw.metadata
         if metadata.consumer != self._consumer:

@@ -14,15 +14,15 @@ from typing import Any, Final
 
 import msgspec
 import nats.errors
-from nats.aio.client import Client
-from nats.aio.msg import Msg
 
 from agentplane.bus import handshake
 from agentplane.bus.failures import DRIVER, UNREACHABLE, checked, translated
-from agentplane.bus.listener import Listener, Sink
+from agentplane.bus.listener import Listener, ShortListener, Sink
 from agentplane.bus.nkeys import public_key, read_seed
+from agentplane.bus.reading import Delivered, Taker, new_client
 from agentplane.bus.replies import Replies
 from agentplane.bus.tls import Tls
+from agentplane.bus.verdicts import Verdicts
 from agentplane.errors import AgentplaneError, Denied, Transient
 
 log = logging.getLogger(__name__)
@@ -47,9 +47,10 @@ class Link:
         self._reviving: asyncio.Task[None] | None = None
         self.inbox = inbox
         self.reconnected: set[Callable[[], None]] = set()
-        self.client = Client()
+        self.client = new_client()
         self.closed = asyncio.Event()
         self.closing = False
+        self.verdicts = Verdicts(lambda: self.client)
         self._replies = Replies(inbox)
         self._last_error: str = ""
         self._denied = asyncio.Event()
@@ -105,7 +106,7 @@ class Link:
             closed_cb=self._on_close,
             **self._encryption,
         )
-        await self.client.subscribe(self._replies.pattern, cb=self._replies.arrive)
+        await ShortListener(self._replies.pattern, self._replies.arrive).attach(self.client)
         for listener in tuple(self._listeners):
             await listener.attach(self.client)
         await self.client.flush()
@@ -137,7 +138,7 @@ class Link:
             return Transient(f"cannot connect: {said}", code="bus.unreachable", where=where, hint=UNREACHABLE)
         return None
 
-    async def ask(self, subject: str, data: bytes, *, headers: dict[str, str] | None, timeout_s: float) -> Msg:
+    async def ask(self, subject: str, data: bytes, *, headers: dict[str, str] | None, timeout_s: float) -> Delivered:
         """Publish with a reply inbox and wait for one answer.
 
         Raises:
@@ -152,9 +153,9 @@ class Link:
         finally:
             self._replies.forget(reply)
 
-    async def ask_many(self, messages: list[tuple[str, bytes, dict[str, str]]], timeout_s: float) -> list[Msg]:
+    async def ask_many(self, messages: list[tuple[str, bytes, dict[str, str]]], timeout_s: float) -> list[Delivered]:
         """As `ask`, pipelined: all are sent before the first answer is awaited. The first failure is raised."""
-        expected: list[tuple[str, asyncio.Future[Msg]]] = []
+        expected: list[tuple[str, asyncio.Future[Delivered]]] = []
         try:
             with translated(messages[0][0]):
                 for subject, data, headers in messages:
@@ -167,7 +168,7 @@ class Link:
             for reply, _ in expected:
                 self._replies.forget(reply)
 
-    def _expect(self, subject: str) -> tuple[str, asyncio.Future[Msg]]:
+    def _expect(self, subject: str) -> tuple[str, asyncio.Future[Delivered]]:
         self._check(subject)
         return self._replies.expect(subject)
 
@@ -197,7 +198,13 @@ class Link:
 
     async def listen(self, subject: str, sink: Sink, *, queue: str = "") -> Listener:
         """Hand every message of a subject to `sink`, one after the other; the server knows when this returns."""
-        listener = Listener(subject, sink, queue)
+        return await self._begin(subject, Listener(subject, sink, queue))
+
+    async def take(self, subject: str, taker: Taker) -> Listener:
+        """As `listen`, for somebody who neither waits nor raises, and bounds himself what the server may send."""
+        return await self._begin(subject, ShortListener(subject, taker))
+
+    async def _begin(self, subject: str, listener: Listener) -> Listener:
         with translated(subject):
             await listener.attach(self.client)
         self._listeners.add(listener)
@@ -222,6 +229,7 @@ class Link:
     async def close(self) -> None:
         """Flush, then disconnect; never raises for a bus that is away."""
         self.closing = True
+        self.verdicts.write()
         if self._reviving is not None:
             self._reviving.cancel()
             await asyncio.wait((self._reviving,))
@@ -278,7 +286,7 @@ class Link:
             await asyncio.sleep(delay_s)
             delay_s = min(2 * delay_s, _REVIVE_MAX_S)
             self._denied.clear()
-            self.client = Client()
+            self.client = new_client()
             self._connected_once = False  # until it is, only this loop speaks for the connection
             try:
                 async with asyncio.timeout(_REVIVE_MAX_S):

@@ -7,7 +7,6 @@ Raises only agentplane.errors; nats-py stays behind agentplane.bus.link.
 import asyncio
 import contextlib
 import logging
-import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, Self
@@ -16,20 +15,18 @@ import msgspec
 from nats.aio.msg import Msg
 
 from agentplane.bus.deliveries import Following, NatsMessage, is_stray_acknowledgement
-from agentplane.bus.failures import checked, unstored
 from agentplane.bus.link import Link
+from agentplane.bus.publishing import Publisher
 from agentplane.bus.pull import Pull
-from agentplane.bus.streams import STREAMS, stream_of
+from agentplane.bus.streams import STREAMS
 from agentplane.bus.subjects import is_inbox
 from agentplane.bus.tls import Tls, chosen
-from agentplane.errors import AgentplaneError, NotFound, Refused, Transient
+from agentplane.errors import AgentplaneError, NotFound, Transient
 from agentplane.ports import Message, Responder
 
 log = logging.getLogger(__name__)
 
-_ACK_TIMEOUT_S: Final = 5.0
-_WINDOW: Final = 100  # publishes in flight; more does not help when the server syncs each
-_ATOMIC_MAX: Final = 1000  # the server's limit for one atomic batch
+_LOOK_TIMEOUT_S: Final = 5.0
 _RESPONDERS: Final = 64  # requests answered at once
 _SUBSCRIBER_QUEUE: Final = 10_000  # core messages kept for a slow reader; the oldest go first
 _ACK_WAIT_S: Final = 10  # well below the patience of the people who wait for an answer
@@ -41,6 +38,7 @@ class NatsBus:
 
     def __init__(self, link: Link) -> None:
         self._link = link
+        self._publisher = Publisher(link, self._streams_back)
         self._owns_streams = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._slots = asyncio.Semaphore(_RESPONDERS)
@@ -105,12 +103,11 @@ class NatsBus:
         """
         request = {"seq": after + 1, "next_by_subj": subject}
         answer = await self._link.ask(
-            f"$JS.API.DIRECT.GET.{stream}", msgspec.json.encode(request), headers=None, timeout_s=_ACK_TIMEOUT_S
+            f"$JS.API.DIRECT.GET.{stream}", msgspec.json.encode(request), headers=None, timeout_s=_LOOK_TIMEOUT_S
         )
-        headers = answer.headers or {}
-        if headers.get("Status") == "404":
+        if answer.status == "404":
             return None
-        return int(headers["Nats-Sequence"]), answer.data
+        return int(answer.headers["Nats-Sequence"]), answer.data
 
     # --- publishing --------------------------------------------------------------------------------------------
 
@@ -120,49 +117,13 @@ class NatsBus:
 
     async def publish_batch(self, messages: Sequence[tuple[str, bytes, str]]) -> None:
         """Publish durably, in order; atomically where stream and server can, otherwise in windows of 100."""
-        for start in range(0, len(messages), _ATOMIC_MAX):
-            batch = messages[start : start + _ATOMIC_MAX]
-            if not await self._publish_atomically(batch):
-                await self._publish_windows(batch)
+        await self._publisher.publish(messages)
 
-    async def _publish_windows(self, messages: Sequence[tuple[str, bytes, str]]) -> None:
-        for start in range(0, len(messages), _WINDOW):
-            window = [
-                (subject, data, {"Nats-Msg-Id": message_id})
-                for subject, data, message_id in messages[start : start + _WINDOW]
-            ]
-            await self._acknowledged(window)
-
-    async def _acknowledged(self, window: list[tuple[str, bytes, dict[str, str]]]) -> None:
-        try:
-            answers = await self._link.ask_many(window, _ACK_TIMEOUT_S)
-        except Transient as exc:
-            if exc.code != "bus.no-responder" or not self._owns_streams:
-                raise unstored(exc) from exc
-            await self.ensure_streams()  # the server was wiped
-            answers = await self._link.ask_many(window, _ACK_TIMEOUT_S)
-        for (subject, _, _), answer in zip(window, answers, strict=True):
-            _accepted(answer.data, subject)
-
-    async def _publish_atomically(self, messages: Sequence[tuple[str, bytes, str]]) -> bool:
-        """One fsync for all (server 2.12, ADR-50). False: not possible now, e.g. one of them is there already."""
-        streams = {stream_of(subject) for subject, _, _ in messages}
-        name = streams.pop() if len(streams) == 1 else None
-        if len(messages) < 2 or name is None or not STREAMS[name].atomic:  # noqa: PLR2004 - one is no batch
-            return False
-        batch_id = secrets.token_hex(16)
-        for number, (subject, data, message_id) in enumerate(messages[:-1], start=1):
-            await self._link.cast(subject, data, headers=_batch_headers(message_id, batch_id, number))
-        subject, data, message_id = messages[-1]
-        headers = _batch_headers(message_id, batch_id, len(messages)) | {"Nats-Batch-Commit": "1"}
-        try:
-            answer = await self._link.ask(subject, data, headers=headers, timeout_s=_ACK_TIMEOUT_S)
-            _accepted(answer.data, subject)
-        except Transient as exc:
-            if exc.code in ("bus.refused", "bus.no-responder"):
-                return False
-            raise unstored(exc) from exc
-        return True
+    async def _streams_back(self) -> bool:
+        """Make the streams again if they are ours to make."""
+        if self._owns_streams:
+            await self.ensure_streams()
+        return self._owns_streams
 
     async def emit(self, subject: str, data: bytes) -> None:
         """Publish without any promise. Raises Refused (`bus.too-large`) only."""
@@ -287,16 +248,3 @@ class NatsBus:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=2.0)
         await self._link.close()
-
-
-def _batch_headers(message_id: str, batch_id: str, number: int) -> dict[str, str]:
-    return {"Nats-Msg-Id": message_id, "Nats-Batch-Id": batch_id, "Nats-Batch-Sequence": str(number)}
-
-
-def _accepted(answer: bytes, subject: str) -> None:
-    try:
-        checked(answer, subject)
-    except Transient as exc:
-        if "message size exceeds" in exc.message:
-            raise Refused("larger than the stream takes", code="bus.too-large", where=subject) from exc
-        raise

@@ -6,13 +6,14 @@ heartbeat or an error the consumer is looked up (and made) anew. Never acknowled
 
 import asyncio
 import contextlib
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Final
 
 import msgspec
-from nats.aio.msg import Msg
 
 from agentplane.bus.link import Link
+from agentplane.bus.reading import Delivered
 from agentplane.errors import NotFound, Transient
 
 _EXPIRES_S: Final = 30
@@ -33,13 +34,14 @@ class Pull:
         self._ensure = ensure
         self._batch = batch
         self._inbox = link.new_inbox()
-        self._queue: asyncio.Queue[Msg | None] = asyncio.Queue()  # None: look again at the connection
+        self._queue: deque[Delivered | None] = deque()  # None: look again at the connection; never more than asked for
+        self._arrived = asyncio.Event()
         self._consumer: str | None = None
         self._outstanding = 0
 
-    async def messages(self) -> AsyncIterator[Msg]:
+    async def messages(self) -> AsyncIterator[Delivered]:
         """Yield them as they come, until the bus is closed."""
-        subscription = await self._link.listen(self._inbox, self._take)
+        subscription = await self._link.take(self._inbox, self._take)
         self._link.reconnected.add(self._look_again)
         closing = asyncio.ensure_future(self._watch_closed())
         try:
@@ -56,41 +58,41 @@ class Pull:
         """The consumer cannot be trusted any more: make it anew."""
         self._consumer = None
 
-    async def _take(self, message: Msg) -> None:
-        self._queue.put_nowait(message)
+    def _take(self, message: Delivered | None) -> None:
+        self._queue.append(message)
+        self._arrived.set()
 
     def _look_again(self) -> None:
-        self._queue.put_nowait(None)
+        self._take(None)
 
     async def _watch_closed(self) -> None:
         await self._link.closed.wait()
         self._look_again()
 
-    async def _next(self) -> Msg | None:
-        try:
-            await self._request()
-        except (Transient, NotFound):
-            self.lost()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_RETRY_S):
-                    await self._link.closed.wait()
-            return None
-        message = await self._arrival()
+    async def _next(self) -> Delivered | None:
+        if self._consumer is None or 2 * self._outstanding <= self._batch:
+            try:
+                await self._request()
+            except (Transient, NotFound):
+                self.lost()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_RETRY_S):
+                        await self._link.closed.wait()
+                return None
+        message = self._queue.popleft() if self._queue else await self._arrival()
         if message is None:
             self.lost()
             return None
-        if not message.headers or "Status" not in message.headers or message.data:
-            self._outstanding -= 1
-            return message
-        await self._on_status(message.headers)
-        return None
+        if status := message.status:
+            await self._on_status(status, message.headers)
+            return None
+        self._outstanding -= 1
+        return message
 
     async def _request(self) -> None:
         if self._consumer is None:
             self._consumer = await self._ensure()
             self._outstanding = 0
-        if self._outstanding > self._batch // 2:
-            return
         wanted = self._batch - self._outstanding
         request: dict[str, Any] = {
             "batch": wanted,
@@ -101,17 +103,17 @@ class Pull:
         await self._link.cast(operation, msgspec.json.encode(request), reply=self._inbox)
         self._outstanding += wanted
 
-    async def _arrival(self) -> Msg | None:
-        if not self._queue.empty():
-            return self._queue.get_nowait()
+    async def _arrival(self) -> Delivered | None:
+        """The next one; None also when even heartbeats stay away."""
+        self._arrived.clear()
         try:
             async with asyncio.timeout(_SILENCE_S):
-                return await self._queue.get()
+                await self._arrived.wait()
         except TimeoutError:
             return None
+        return self._queue.popleft()
 
-    async def _on_status(self, headers: dict[str, str]) -> None:
-        status = headers["Status"]
+    async def _on_status(self, status: str, headers: dict[str, str]) -> None:
         if status == "100":  # heartbeat
             return
         if status in ("404", "408"):  # the request ended; it may have been served in part

@@ -4,9 +4,8 @@ import asyncio
 import itertools
 import secrets
 
-from nats.aio.msg import Msg
-
 from agentplane.bus.failures import UNREACHABLE
+from agentplane.bus.reading import Delivered
 from agentplane.errors import AgentplaneError, Denied, Transient
 
 
@@ -17,12 +16,12 @@ class Replies:
         self._prefix = f"{inbox}.{secrets.token_hex(8)}."
         self.pattern = f"{self._prefix}*"
         self._tokens = itertools.count(1)
-        self._waiting: dict[str, tuple[str, asyncio.Future[Msg]]] = {}
+        self._waiting: dict[str, tuple[str, asyncio.Future[Delivered]]] = {}
 
-    def expect(self, subject: str) -> tuple[str, asyncio.Future[Msg]]:
+    def expect(self, subject: str) -> tuple[str, asyncio.Future[Delivered]]:
         """A reply subject for one question, and its answer to come."""
         reply = f"{self._prefix}{next(self._tokens)}"
-        future: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Delivered] = asyncio.get_running_loop().create_future()
         self._waiting[reply] = (subject, future)
         return reply, future
 
@@ -31,12 +30,12 @@ class Replies:
         if found := self._waiting.pop(reply, None):
             found[1].cancel()
 
-    async def arrive(self, message: Msg) -> None:
+    def arrive(self, message: Delivered) -> None:
         """An answer, or the server's word that nobody will give one."""
         subject, future = self._waiting.get(message.subject, ("", None))
         if future is None or future.done():
             return
-        if message.headers and message.headers.get("Status") == "503":
+        if message.status == "503":
             hint = "the daemon that would answer is down or starting: try again, or see `agentplane stack status`"
             future.set_exception(Transient("nobody answers", code="bus.no-responder", where=subject, hint=hint))
         else:
@@ -55,6 +54,6 @@ class Replies:
             _fail(future, Transient(message, code="bus.unreachable", where=subject, hint=UNREACHABLE))
 
 
-def _fail(future: asyncio.Future[Msg], why: AgentplaneError) -> None:
+def _fail(future: asyncio.Future[Delivered], why: AgentplaneError) -> None:
     if not future.done():
         future.set_exception(why)
