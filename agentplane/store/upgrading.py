@@ -146,7 +146,7 @@ class Upgrades:
                     return False
 
     async def _tidy(self, connection: AsyncConnection[Row], learn: Learn) -> bool:
-        """Remove what was left behind. We hold the lock, so nobody is at work on any of it. True: some is not due."""
+        """Remove what was left behind; we hold the lock, so nobody is at work on it. True: others' is not due yet."""
         served, shadows = await self._look(connection, learn)
         living = await alive(connection, shadows)
         left = False
@@ -156,7 +156,7 @@ class Upgrades:
                 await _drop(connection, name)
                 log.info("projection.tidied", projection=name, version=version)
             else:
-                left = True
+                left = left or version != ours
         return left
 
     async def _try_again(self, connection: AsyncConnection[Row]) -> None:
