@@ -27,6 +27,8 @@ def question(data: bytes, type_: type[T]) -> T:
         unknown = unknown_fields(msgspec.json.decode(data or b"{}"), found)
     except (msgspec.DecodeError, RecursionError) as exc:
         raise Refused(f"not a question: {exc}", code="query.malformed") from exc
+    if _has_nul(found):  # PostgreSQL has no such text, so nothing is called by it
+        raise Refused("a text with a NUL in it is nothing to look for", code="query.malformed")
     if unknown:
         raise Refused(
             f"the question has a field {unknown[0][:80]!r} that this query service does not know",
@@ -34,6 +36,17 @@ def question(data: bytes, type_: type[T]) -> T:
             hint=f"it speaks protocol {wire.PROTOCOL}: upgrade the control plane, or ask without it",
         )
     return found
+
+
+def _has_nul(value: object) -> bool:
+    """Whether a question, its lists, tables and parts, have a NUL somewhere in a text."""
+    if isinstance(value, str):
+        return "\0" in value
+    if isinstance(value, msgspec.Struct):
+        return any(map(_has_nul, msgspec.structs.astuple(value)))
+    if isinstance(value, dict):
+        return any(map(_has_nul, value)) or any(map(_has_nul, value.values()))
+    return isinstance(value, list | tuple) and any(map(_has_nul, value))
 
 
 def page_limit(wished: int) -> int:

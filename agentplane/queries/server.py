@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from agentplane.bus.subjects import LOGS, tenant_of
 from agentplane.bus.subjects import log as log_subject
 from agentplane.errors import AgentplaneError, Broken, Denied, NotFound, Refused, Transient
-from agentplane.history.places import Place
+from agentplane.history.places import MAX_SEQUENCE, Place
 from agentplane.ports import Responder
 from agentplane.projections.evidence import EvidenceRow
 from agentplane.projections.executors import ExecutorView
@@ -37,7 +37,7 @@ _CANDIDATES: Final = 10
 _FRESH_WITHIN_S: Final = 5.0
 _LOOK_AGAIN_S: Final = 0.25  # when nobody says that the read models moved
 _LOG_CHUNKS: Final = 64
-_AT_ONCE: Final = 48  # questions of one tenant; the bus answers 64, so that others have room
+_AT_ONCE: Final = 64  # questions of all tenants, as many as the bus hands on; nobody has more than are left for others
 _PATIENCE_S: Final = 30.0  # for one answer: nobody waits for it any longer
 _FOREIGN: Final = "it is not of your tenant; the projector's log says why"
 
@@ -176,12 +176,15 @@ class QueryServer:
             return wire.failed(Broken("the query service failed", code="query.broken", hint="its log says why"))
         finally:
             self._asked[tenant] -= 1
+            if not self._asked[tenant]:
+                del self._asked[tenant]
 
     async def _answer(self, tenant: str, name: str, data: bytes) -> object:
         """Within bounds that leave room for other tenants; a rebuild, which is an operator's, takes its time."""
-        if self._asked[tenant] > _AT_ONCE:
-            said = f"{_AT_ONCE} questions of this tenant are being answered already"
-            raise Transient(said, code="query.busy", hint="wait for some of them")
+        own = self._asked[tenant] - 1
+        if own and own >= _AT_ONCE - self._asked.total():
+            said = f"{own} questions of this tenant are being answered already"
+            raise Transient(said, code="query.busy", delay_s=1.0, hint="wait for some of them, then ask again")
         try:
             async with asyncio.timeout(None if name == wire.PROJECTIONS_REBUILD else self._patience_s):
                 return await self._named(name)(tenant, data)
@@ -202,8 +205,9 @@ class QueryServer:
         if wish.at is not None:
             return await self._history.runs_at(tenant, wish, wish.at)
         limit = page_limit(wish.limit)
+        before = None if wish.before is None else min(wish.before, MAX_SEQUENCE)
         found = await self._views.runs(
-            tenant, limit=limit + 1, before=wish.before, state=wish.state, lane=wish.lane, executor=wish.executor
+            tenant, limit=limit + 1, before=before, state=wish.state, lane=wish.lane, executor=wish.executor
         )
         page = bounded(found[:limit])
         more = len(page) < len(found)

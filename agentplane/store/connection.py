@@ -1,5 +1,6 @@
 """Connections to PostgreSQL, and its errors in our words. The only place that knows psycopg's exception tree."""
 
+import select
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
@@ -93,8 +94,18 @@ def _unavailable(words: str) -> AgentplaneError:
 
 def _words(error: psycopg.Error) -> str:
     """The server's first line. Its DETAIL, which may quote a row, stays unsaid."""
-    primary = error.diag.message_primary
-    return f"PostgreSQL: {primary}" if primary else f"PostgreSQL: {str(error).strip().splitlines()[-1][:300]}"
+    if primary := error.diag.message_primary:
+        return f"PostgreSQL: {primary}"
+    # of the driver's own words what it found last; lines that begin with a tab go on about the one before
+    said = [line.strip() for line in str(error).splitlines() if line.strip() and not line.startswith("\t")]
+    return f"PostgreSQL: {(said or [type(error).__name__])[-1][:300]}"
+
+
+def _hung_up(connection: AsyncConnection[Row]) -> bool:
+    """Whether the server is gone from a connection that waits for us: it restarted, or ended this session."""
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLRDHUP)
+    return bool(poll.poll(0))
 
 
 class Link:
@@ -108,6 +119,8 @@ class Link:
 
     async def connection(self) -> AsyncConnection[Row]:
         """The open connection, or a new one. Raises as `connect`."""
+        if self._connection is not None and not self._connection.closed and _hung_up(self._connection):
+            await self.drop()
         if self._connection is None or self._connection.closed:
             self._connection = await connect(self._conninfo)
             if not self._durable:

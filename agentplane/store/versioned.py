@@ -4,8 +4,6 @@ Every transaction names its tenant; row-level security shows it nothing else, wh
 what version the rows are of: a release that is being started shows those of the release before, where it can read them.
 """
 
-import asyncio
-from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, LiteralString, TypeVar
@@ -19,6 +17,7 @@ from agentplane.projections.notices import consult
 from agentplane.projections.status import Status
 from agentplane.projections.upgrades import readable
 from agentplane.store.connection import Link, Row
+from agentplane.store.fair_links import CONNECTIONS, PATIENCE_S, FairLinks
 from agentplane.store.view_status import read_status
 
 _SERVED: Final[LiteralString] = "SELECT version, readable_from FROM views.checkpoints WHERE projection = %s"
@@ -37,22 +36,26 @@ class TenantReader:
     """Statements of one tenant. Everything raises Transient, Denied or Broken as agentplane.store.connection says."""
 
     def __init__(
-        self, conninfo: str, *, connections: int = 3, projections: Iterable[Projection] = tuple(PROJECTIONS.values())
+        self,
+        conninfo: str,
+        *,
+        connections: int = CONNECTIONS,
+        projections: Iterable[Projection] = tuple(PROJECTIONS.values()),
+        patience_s: float = PATIENCE_S,
     ) -> None:
-        """`projections`: what this program keeps, so that `status` tells what of it is not served yet."""
+        """`projections`: what this program keeps, so that `status` tells what of it is not served yet.
+
+        `patience_s`: how long a question waits for one of the connections, before it is Transient, code `query.busy`.
+        """
         self._wanted = {each.name: each.version for each in projections}
-        self._links: asyncio.Queue[Link] = asyncio.Queue()
         self._all = [Link(conninfo) for _ in range(connections)]
-        for link in self._all:
-            self._links.put_nowait(link)
-        # whatever one tenant asks, a connection is left for the others
-        self._shares: dict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(max(1, connections - 1)))
+        self._links = FairLinks(self._all, patience_s=patience_s)
 
     async def rows(
         self, tenant: str, statement: LiteralString, parameters: Sequence[object], *, binary: bool = False
     ) -> list[tuple[Any, ...]]:
         """All rows of one statement, in a transaction that names the tenant."""
-        async with self._shares[tenant], self._connection() as connection, connection.transaction():
+        async with self._connection(tenant) as connection, connection.transaction():
             await connection.execute(_TENANT, [tenant])
             return await (await connection.execute(statement, parameters, binary=binary)).fetchall()
 
@@ -99,7 +102,7 @@ class TenantReader:
 
     async def status(self) -> tuple[Status, ...]:
         """How the projections do."""
-        async with self._connection() as connection:
+        async with self._connection("") as connection:
             return await read_status(connection, self._wanted)
 
     async def close(self) -> None:
@@ -126,12 +129,7 @@ class TenantReader:
         self, tenant: str, name: str, statement: LiteralString, parameters: Sequence[object]
     ) -> tuple[list[Row], int, int]:
         """Rows and what they are of: the table cannot be another one's before this transaction ends."""
-        async with (
-            self._shares[tenant],
-            self._connection() as connection,
-            connection.pipeline(),
-            connection.transaction(),
-        ):
+        async with self._connection(tenant) as connection, connection.pipeline(), connection.transaction():
             await connection.execute(_TENANT, [tenant])
             asked = await connection.execute(statement, parameters)
             served = await connection.execute(_SERVED, [name])
@@ -151,13 +149,9 @@ class TenantReader:
         return _rebuilding(projection.name, found.building.percent if found.building is not None else 0)
 
     @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[AsyncConnection[Row]]:
-        link = await self._links.get()
-        try:
-            async with link.use() as connection:
-                yield connection
-        finally:
-            self._links.put_nowait(link)
+    async def _connection(self, tenant: str) -> AsyncIterator[AsyncConnection[Row]]:
+        async with self._links.use(tenant) as link, link.use() as connection:
+            yield connection
 
 
 def _understood(

@@ -21,7 +21,7 @@ class ProjectorSettings(DaemonSettings):
     nats: NatsSettings
     postgres: PostgresSettings  # as agentplane_project
     read_postgres: PostgresSettings  # as agentplane_read
-    read_connections: Annotated[int, Field(ge=1, le=32)] = 3  # that answer queries at once
+    read_connections: Annotated[int, Field(ge=1, le=32)] = 8  # that answer queries at once, shared fairly by tenants
     poll_seconds: Annotated[float, Field(gt=0, le=60)] = 1.0  # between looks at the log when nothing wakes us
     batch_events: Annotated[int, Field(ge=1, le=10_000)] = 256  # per transaction
     mirror: MirrorSettings | None = None  # None: no files are written
