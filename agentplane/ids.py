@@ -12,6 +12,8 @@ Digest = NewType("Digest", str)  # "sha256:" and 64 lower-case hex digits
 
 NAMESPACE: Final = uuid.uuid5(uuid.NAMESPACE_URL, "https://agentplane.socioprophet.org/v0.2")
 _FORESEEN: Final = 8
+LABEL_KEY: Final = r"[A-Za-z0-9][A-Za-z0-9._/-]{0,252}"  # of a label, as selectors name it
+LABEL_VALUE: Final = r"[A-Za-z0-9._-]{0,253}"
 DNS_LABEL: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 DIGEST: Final = re.compile(r"sha256:[a-f0-9]{64}")
 

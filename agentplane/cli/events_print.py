@@ -37,7 +37,8 @@ def line(stored: "StoredEvent", output: str) -> bytes:
     if output != "table":
         return encode(stored)
     seq, recorded, phase, type_, resource, actor = row(stored)
-    return f"{seq:>7}  {recorded}  {phase:<8}  {type_:<24}  {resource}  {actor}".encode()
+    words = f"{seq:>7}  {recorded}  {phase:<8}  {type_:<24}  {resource}  {actor}"
+    return render.visible(words).encode()
 
 
 def row(stored: "StoredEvent") -> tuple[str, ...]:

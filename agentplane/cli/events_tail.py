@@ -29,21 +29,39 @@ _POLL_S = 0.5
 _RETRY_S = 1.0
 _PAGE = 500
 _CURSOR_BYTES = 64
+_LINES = 10
+_ALL = -1  # lines: from the beginning of the window
 LINE_OUTPUTS = click.Choice(["table", "jsonl", "cloudevents", "plain"])
 
 
 @click.command()
 @filter_options
-@click.option("-n", "--lines", default=10, show_default=True, type=click.IntRange(0, 1000), help="Begin with the last.")
+@window_options
+@click.option("-n", "--lines", type=click.IntRange(0, 1000), help="Begin with the last.  [default: 10, or all --since]")
 @click.option("-f", "--follow", is_flag=True, help="Go on as events are committed, until interrupted.")
 @click.option("--cursor", type=click.Path(dir_okay=False, path_type=Path), help="Continue after what this file holds.")
 @click.option("-o", "--output", type=LINE_OUTPUTS, default="table", help="One line an event.")
 @click.pass_context
-def tail(ctx: click.Context, /, lines: int, follow: bool, cursor: Path | None, output: str, **given: Any) -> int:  # noqa: ANN401
-    """Print the last events; with --follow every new one. With --cursor nothing is ever skipped."""
+def tail(
+    ctx: click.Context,
+    /,
+    lines: int | None,
+    follow: bool,
+    cursor: Path | None,
+    output: str,
+    **given: Any,  # noqa: ANN401 - filters
+) -> int:
+    """Print the last events, or those since a place; with --follow every new one. With --cursor nothing is skipped.
+
+    A cursor file that is there says where to begin, whatever else does.
+    """
     from agentplane.queries.protocol import EventsList
 
+    if given["until"] is not None and (follow or cursor):
+        raise click.UsageError("--until ends, --follow and --cursor go on")
     wish = EventsList(**filters(ctx, given), limit=_PAGE)
+    if lines is None:
+        lines = _LINES if wish.since is None else _ALL
     place = f"the same command goes on after {cursor}" if cursor else "--cursor FILE keeps the place for the next time"
     with leaving(f"stopped; {place}"):
         asyncio.run(_tail(contexts.current(ctx), wish, lines, follow, cursor, output))
@@ -98,6 +116,8 @@ async def _pages(
 async def _page(client: "QueryClient", wish: "EventsList", after: int | None, lines: int) -> "EventsFound":
     from msgspec.structs import replace
 
+    if after is None and lines == _ALL:
+        return await client.events_page(wish)
     if after is None:
         page = await client.events_page(replace(wish, limit=max(lines, 1), newest=True))
         return page if lines else replace(page, events=())

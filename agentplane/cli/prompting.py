@@ -35,7 +35,7 @@ def _value(adapter: TypeAdapter[Any], prompt: str, ask: Ask, say: Say) -> Any:  
         try:
             return adapter.dump_python(adapter.validate_strings(text), mode="json")
         except ValidationError as exc:
-            say("  " + "; ".join(words(error["msg"]) for error in exc.errors(include_input=False)))
+            say("  " + "; ".join(words(error) for error in exc.errors(include_input=False)))
 
 
 def _annotated(field: Any) -> Any:  # noqa: ANN401 - pydantic's FieldInfo, and a type made of it

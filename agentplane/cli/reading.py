@@ -57,15 +57,15 @@ def read_wishes(  # noqa: PLR0917 - as the options are
 
     registry = installed().registry
 
-    def wish(value: dict[str, Any], at: "Locate") -> "Wish":
+    def wish(value: dict[str, Any], at: "Locate") -> "tuple[Wish, str]":
         completed = _completed(kind, value, name)
-        return read_wish(registry, completed, tenant=tenant, kind=kind, origin=at, name=name)
+        return read_wish(registry, completed, tenant=tenant, kind=kind, origin=at, name=name), at()
 
     if not files and directory is None:
-        return [wish({}, lambda *_: "the answers")]
+        return [wish({}, lambda *_: "the answers")[0]]
     wishes = _each([*files, *_within(directory, recursive=recursive)], wish)
     _refuse_twice(wishes)
-    return wishes
+    return [each for each, _ in wishes]
 
 
 def read_streams(
@@ -137,21 +137,27 @@ def _raise(problems: list[AgentplaneError]) -> None:
     first = problems[0]
     if len(problems) == 1:
         raise first
-    lines = [f"{error} [{error.code}]" for error in problems[:_SHOWN]]
+    lines = [_told(error) for error in problems[:_SHOWN]]
     lines += [f"and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
-    message = f"{len(problems)} documents cannot be taken; nothing was done\n  " + "\n  ".join(lines)
+    message = "\n  ".join([f"{len(problems)} documents cannot be taken; nothing was done", *lines])
     raise Refused(message, code=first.code, hint=first.hint)
 
 
-def _refuse_twice(wishes: "Sequence[Wish]") -> None:
+def _told(error: AgentplaneError) -> str:
+    """One of several problems: its code at the end of its first line, what it lists below it."""
+    head, newline, rest = str(error).partition("\n")
+    return f"{head} [{error.code}]" + newline + rest.replace("\n", "\n  ").replace("  ", "    ", 1)
+
+
+def _refuse_twice(wishes: "Sequence[tuple[Wish, str]]") -> None:
     """The same resource in two documents: which one is meant?"""
-    seen = set()
-    for wish in wishes:
+    seen: dict[StreamId, str] = {}
+    for wish, place in wishes:
         if wish.stream in seen:
             stream = wish.stream
-            message = f"{stream.kind} {stream.namespace}/{stream.name} is in more than one document"
-            raise Refused(message, code="resource.twice", hint="which one is meant?")
-        seen.add(wish.stream)
+            message = f"{stream.kind} {stream.namespace}/{stream.name} is in {seen[stream]}, too"
+            raise Refused(message, code="resource.twice", where=place, hint="which one is meant?")
+        seen[wish.stream] = place
 
 
 def _completed(kind: str | None, value: dict[str, Any], name: str | None) -> dict[str, Any]:

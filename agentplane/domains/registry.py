@@ -64,7 +64,7 @@ class Registry:
         """A kind that is made of documents. Raises NotFound, as `kind`; Refused, code `kind.no-documents`."""
         known = self.kind(word)
         if known.made_by:
-            raise Refused(f"a {known.name} is not made by a document", code="kind.no-documents", hint=known.made_by)
+            raise Refused(f"no document makes things of the kind {known.name}", code="kind.no-documents", hint=known.made_by)
         return known
 
     def __iter__(self) -> Iterator[Kind]:

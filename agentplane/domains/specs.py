@@ -1,20 +1,23 @@
 """Documents and intents held to their kind's model. Pure. No message repeats a value out of a document."""
 
+import difflib
 import re
 from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from agentplane.canonical import canonical_bytes
+from agentplane.domains.documentation import explain, json_schema
 from agentplane.domains.model import Kind
 from agentplane.domains.registry import Registry
 from agentplane.domains.resource import ApplyRequested
 from agentplane.errors import NotFound, Refused
 from agentplane.events.model import StreamId
 from agentplane.events.secrets import find_secrets
-from agentplane.ids import DNS_LABEL
+from agentplane.ids import DNS_LABEL, LABEL_KEY, LABEL_VALUE
 
 DEFAULT_NAMESPACE: Final = "default"
 # where the value at a path in a document stands, in words: `org.yaml:7:3`
@@ -26,6 +29,8 @@ _METADATA: Final = frozenset(
     | {"deletionTimestamp"}
 )
 _FEW: Final = 20
+_LABEL_KEY: Final = re.compile(LABEL_KEY)
+_LABEL_VALUE: Final = re.compile(LABEL_VALUE)
 _FINALIZER: Final = re.compile(r"[a-z0-9]([a-z0-9._/-]{0,251}[a-z0-9])?")
 
 
@@ -59,6 +64,7 @@ def read_wish(
         value, at = _whole_document(registry.documented(kind), value, name), _of_spec(at)
     elif name is not None and "metadata" not in value:
         value = {**value, "metadata": {"name": name}}
+    _same_name(name, value, at)
     known = _kind(registry, value, kind, at)
     api_version = value.get("apiVersion", known.api_version)
     if api_version != known.api_version:
@@ -86,6 +92,14 @@ def read_wish(
             hint="keep the value in a secret store and write a handle: secret://NAME",
         )
     return Wish(stream=StreamId(tenant, known.name, metadata.namespace, metadata.name), request=request)
+
+
+def _same_name(name: str | None, value: dict[str, Any], at: Locate) -> None:
+    """A name beside a document is for one that says none, or the same."""
+    said = value["metadata"].get("name", name) if isinstance(value.get("metadata"), dict) else name
+    if name is not None and said != name:
+        message = f"the document's name is {str(said)[:63]}, asked for was {name[:63]}"
+        raise Refused(message, code="resource.metadata", where=at("metadata", "name"))
 
 
 def read_stream(
@@ -116,7 +130,7 @@ def check_spec(kind: Kind, value: Any, origin: str | Locate) -> dict[str, Any]: 
     except ValidationError as exc:
         where = at("spec", *exc.errors(include_input=False)[0]["loc"])
         raise Refused(
-            _problems(exc, at), code="resource.invalid", where=where, hint=f"agentplane schema {kind.name}"
+            _problems(kind, exc, at), code="resource.invalid", where=where, hint=f"agentplane schema {kind.name}"
         ) from None
     return written
 
@@ -134,7 +148,7 @@ def model_of(kind: Kind, spec: dict[str, Any]) -> BaseModel:
     try:
         return kind.spec.model_validate(spec)
     except ValidationError as exc:
-        raise Refused(_problems(exc, _locate(kind.name)), code="resource.invalid", where=kind.name) from None
+        raise Refused(_problems(kind, exc, _locate(kind.name)), code="resource.invalid", where=kind.name) from None
 
 
 def _whole(kind: Kind, spec: dict[str, Any]) -> dict[str, Any]:
@@ -142,7 +156,8 @@ def _whole(kind: Kind, spec: dict[str, Any]) -> dict[str, Any]:
 
 
 def _whole_document(kind: Kind, value: dict[str, Any], name: str | None) -> dict[str, Any]:
-    said = name if name is not None else value.get("name")
+    said = value["name"] if "name" in value and "name" not in spec_alone(kind, value) else name
+    said = value.get("name") if said is None else said
     return {"kind": kind.name, "metadata": {"name": said}, "spec": spec_alone(kind, value)}
 
 
@@ -184,15 +199,35 @@ def _metadata(value: Any, at: Locate) -> _Metadata:  # noqa: ANN401 - a document
         metadata = msgspec.convert(value, _Metadata, strict=True)
     except msgspec.ValidationError as exc:
         hint = "names and the values of labels are strings: quote what looks like a number"
-        raise Refused(f"metadata: {exc}", code="resource.metadata", where=at("metadata"), hint=hint) from None
+        wrong, path = _at_fault(exc)
+        message = f"{'.'.join(('metadata', *path))}: {wrong}"
+        raise Refused(message, code="resource.metadata", where=at("metadata", *path), hint=hint) from None
     if extra := sorted(map(str, value.keys() - _METADATA)):
         message = f"metadata: unknown fields: {', '.join(extra)[:200]}"
-        raise Refused(message, code="resource.metadata", where=at("metadata", extra[0]))
+        hint = "there are name, namespace, labels and finalizers"
+        raise Refused(message, code="resource.metadata", where=at("metadata", extra[0]), hint=hint)
+    _check_labels(metadata.labels, at)
     check_names(StreamId("", "", metadata.namespace, metadata.name), at)
     if not all(_FINALIZER.fullmatch(each) for each in metadata.finalizers or ()):
         message = "metadata.finalizers are named like tickets.example/unbilled: a-z, 0-9, '.', '-' and '/'"
         raise Refused(message, code="resource.metadata", where=at("metadata", "finalizers"))
     return metadata
+
+
+def _check_labels(labels: dict[str, str], at: Locate) -> None:
+    """Each can be named by a selector. Raises Refused, code `resource.metadata`."""
+    for key, text in labels.items():
+        if not (_LABEL_KEY.fullmatch(key) and _LABEL_VALUE.fullmatch(text)):
+            hint = "keys and values are of A-Z, a-z, 0-9, '.', '_' and '-', keys of '/', too; at most 253 characters"
+            message = "metadata.labels: no selector can name this label"
+            raise Refused(message, code="resource.metadata", where=at("metadata", "labels", key), hint=hint)
+
+
+def _at_fault(exc: msgspec.ValidationError) -> tuple[str, tuple[str, ...]]:
+    """What msgspec says is wrong, and the field: it writes ``Expected `str`, got `int` - at `$.labels[...]```."""
+    wrong, _, place = str(exc).partition(" - at ")
+    field = re.match(r"`\$\.([a-z]+)", place)
+    return wrong.replace("`", "").replace("str", "a string").replace("int", "a number"), (field[1],) if field else ()
 
 
 def check_names(stream: StreamId, origin: str | Locate) -> None:
@@ -206,19 +241,37 @@ def check_names(stream: StreamId, origin: str | Locate) -> None:
             )
 
 
-def _problems(exc: ValidationError, at: Locate) -> str:
-    """Every problem with its field; its place, too, where that is not the first one's."""
+def _problems(kind: Kind, exc: ValidationError, at: Locate) -> str:
+    """Every problem with its field; on lines of their own, with their places, where these are not the same."""
     errors = exc.errors(include_input=False, include_url=False, include_context=False)
-    first = at("spec", *errors[0]["loc"])
-    listed = []
-    for each in errors[:_FEW]:
-        place = at("spec", *each["loc"])
-        field = ".".join(("spec", *map(str, each["loc"])))
-        listed.append(f"{field}: {words(each['msg'])}" + (f" ({place})" if place != first else ""))
-    more = f"; and {len(errors) - _FEW} more" if len(errors) > _FEW else ""
-    return "; ".join(listed) + more
+    places = [at("spec", *each["loc"]) for each in errors]
+    told = [f"{_field(each['loc'])}: {_said(kind, each)}" for each in errors[:_FEW]]
+    more = [f"and {len(errors) - _FEW} more"] if len(errors) > _FEW else []
+    if len(set(places)) == 1:
+        return "; ".join(told + more)
+    lines = [f"{place}: {problem}" for place, problem in zip(places, told, strict=False)]
+    return "\n  ".join([f"{len(errors)} things do not fit", *lines, *more])
 
 
-def words(message: str) -> str:
+def _field(path: tuple[int | str, ...]) -> str:
+    return ".".join(("spec", *map(str, path)))
+
+
+def _said(kind: Kind, error: ErrorDetails) -> str:
+    """One problem in words; what a field may be called, where there is none of that name."""
+    if error["type"] != "extra_forbidden":
+        return words(error)
+    *within, name = (str(each) for each in error["loc"] if isinstance(each, str))
+    try:
+        known = [field.name for field in explain(json_schema(kind), ("spec", *within)).fields]
+    except NotFound:
+        known = []
+    close = difflib.get_close_matches(name, known, n=1)
+    return "there is no such field" + (f"; {close[0]}?" if close else "")
+
+
+def words(error: ErrorDetails) -> str:
     """What a validator said, without the name of Python's exception before it."""
-    return message.removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    if error["type"] == "missing":
+        return "is missing"
+    return error["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")

@@ -21,7 +21,7 @@ from agentplane.runs.model import Wire
 
 # Rises when something new can be asked (a test holds the questions to it). Every answer says it, and of which version
 # of agentplane it is, so whoever asks can tell another version from a defect.
-PROTOCOL: Final = 3
+PROTOCOL: Final = 4
 MAX_REQUEST_BYTES: Final = 64 * 1024
 MAX_PAGE_BYTES: Final = 1024 * 1024  # a page may exceed it by its last item
 MAX_PAGE: Final = 1000

@@ -7,12 +7,11 @@ from typing import Final
 import msgspec
 
 from agentplane.errors import Refused
+from agentplane.ids import LABEL_KEY, LABEL_VALUE
 
-_KEY: Final = r"[A-Za-z0-9][A-Za-z0-9._/-]{0,252}"
-_VALUE: Final = r"[A-Za-z0-9._-]{0,253}"
-_EQUALS: Final = re.compile(rf"({_KEY})\s*(==|=|!=)\s*({_VALUE})")
-_AMONG: Final = re.compile(rf"({_KEY})\s+(in|notin)\s*\(([^()]*)\)")
-_EXISTS: Final = re.compile(rf"(!?)\s*({_KEY})")
+_EQUALS: Final = re.compile(rf"({LABEL_KEY})\s*(==|=|!=)\s*({LABEL_VALUE})")
+_AMONG: Final = re.compile(rf"({LABEL_KEY})\s+(in|notin)\s*\(([^()]*)\)")
+_EXISTS: Final = re.compile(rf"(!?)\s*({LABEL_KEY})")
 _COMMA: Final = re.compile(r",(?![^(]*\))")  # not between brackets
 MAX_CHARS: Final = 2048
 
@@ -56,7 +55,7 @@ def _requirement(part: str) -> Requirement:
         return Requirement(found[1], "notin" if found[2] == "!=" else "in", frozenset({found[3]}))
     if found := _AMONG.fullmatch(part):
         values = frozenset(each.strip() for each in found[3].split(","))
-        if all(re.fullmatch(_VALUE, each) for each in values):
+        if all(re.fullmatch(LABEL_VALUE, each) for each in values):
             return Requirement(found[1], found[2], values)
     elif found := _EXISTS.fullmatch(part):
         return Requirement(found[2], "missing" if found[1] else "exists")

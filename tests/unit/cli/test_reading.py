@@ -74,7 +74,49 @@ def test_a_problem_is_told_with_file_line_and_field(
 def test_of_several_problems_in_a_document_each_has_its_line(tmp_path: Path) -> None:
     path = tmp_path / "doc.yaml"
     path.write_text(order("a") + "  priority: 9\n  extra: 1\n")
-    assert f"spec.extra: Extra inputs are not permitted ({path}:7:10)" in str(refused(path))
+    said = str(refused(path))
+    assert f"\n  {path}:6:13: spec.priority: Input should be" in said
+    assert f"\n  {path}:7:10: spec.extra: there is no such field" in said
+
+
+def test_a_misspelt_field_is_told_what_it_may_be_called(tmp_path: Path) -> None:
+    path = tmp_path / "doc.yaml"
+    path.write_text(order("a") + "  priorty: 1\n")
+    assert "spec.priorty: there is no such field; priority?" in str(refused(path))
+    path.write_text(order("a").replace("title", "titel"))
+    assert "spec.title: is missing" in str(refused(path))
+
+
+@pytest.mark.parametrize(
+    ("metadata", "words", "place"),
+    [
+        ("{name: 5}", "metadata.name: Expected a string, got a number", ":3:18"),
+        ("{name: a, labels: {x: 1}}", "metadata.labels: Expected a string", ":3:29"),
+        ("{name: a, labels: {a b: c}}", "no selector can name", ":3:35"),
+        ("{name: a, labels: {x: c d}}", "no selector can name", ":3:33"),
+        ("{name: a, annotations: {}}", "unknown fields: annotations", ":3:34"),
+    ],
+)
+def test_what_is_wrong_with_metadata_is_told_where_it_stands(
+    metadata: str, words: str, place: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "doc.yaml"
+    path.write_text(order("a").replace("{name: a}", metadata))
+    error = refused(path)
+    assert error.code == "resource.metadata"
+    assert words in error.message
+    assert str(error.where) == f"{path}{place}"
+
+
+def test_a_name_beside_a_document_is_not_another_one(tmp_path: Path) -> None:
+    path = tmp_path / "doc.yaml"
+    for text in (order("a"), "name: a\ntitle: Do it\n"):
+        path.write_text(text)
+        kind = None if "kind" in text else "WorkOrder"
+        (wish,) = read_wishes("acme", kind, [path], None, False, "a")
+        assert wish.stream.name == "a"
+        with pytest.raises(Refused, match=r"name is a, asked for was b"):
+            read_wishes("acme", kind, [path], None, False, "b")
 
 
 def test_all_documents_are_judged_before_anything_is_said(tmp_path: Path) -> None:
@@ -89,7 +131,10 @@ def test_all_documents_are_judged_before_anything_is_said(tmp_path: Path) -> Non
 def test_a_resource_in_two_documents_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "doc.yaml"
     path.write_text(order("a") + "---\n" + order("a"))
-    assert refused(path).code == "resource.twice"
+    error = refused(path)
+    assert error.code == "resource.twice"
+    assert f"{path}:1:1, too" in error.message
+    assert str(error.where) == f"{path}:7:1"
 
 
 def test_a_spec_alone_is_named_beside_it_or_in_it(tmp_path: Path) -> None:

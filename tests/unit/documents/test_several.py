@@ -35,7 +35,7 @@ def test_a_document_on_the_line_of_its_marker_is_taken() -> None:
         (b"a: 1\n---\n\nb: [1\n---\nc: 2\n", "document.syntax", "f.yaml:5:1"),
         (b"a: 1\n---\nb: &x 2\n", "document.yaml-alias", "f.yaml:3:4"),
         (b"a: 1\n---\n- b\n", "document.root", "f.yaml:3:1"),
-        (b"---\n# nothing\n---\n", "document.yaml-documents", "f.yaml:3:1"),
+        (b"---\n# nothing\n---\n", "document.empty", "f.yaml"),
         (b"a: 1\n---\nb: 2\n...\nc: 3\n", "document.syntax", "f.yaml:5:1"),
     ],
 )
@@ -44,6 +44,41 @@ def test_what_is_wrong_is_told_at_its_place(data: bytes, code: str, where: str) 
         parse_documents(data, "f.yaml")
     assert refused.value.code == code
     assert str(refused.value.where) == where
+
+
+LISTS = {
+    "array": b'[\n  {"a": 1},\n  {"b":\n    {"c": "]\\n{"}}\n]\n',
+    "lines": b'{"a": 1}\n\n    {"b":\n    {"c": "]\\n{"}}\n',
+    "with-mark": b'\xef\xbb\xbf[{"a": 1},\n\n    {"b":\n    {"c": "]\\n{"}}]',
+}
+
+
+@pytest.mark.parametrize("data", LISTS.values(), ids=LISTS)
+@pytest.mark.parametrize("name", ["f.json", "f.jsonl", "the standard input"])
+def test_json_may_list_documents_and_each_keeps_its_place(data: bytes, name: str) -> None:
+    first, second = parse_documents(data, name)
+    assert (first.value, second.value) == ({"a": 1}, {"b": {"c": "]\n{"}})
+    where = Positions(second).find("/b/c")
+    assert where is not None
+    assert (where.line, where.column) == (4, 11)
+
+
+@pytest.mark.parametrize(
+    ("data", "code", "where"),
+    [
+        (b'[{"a": 1}, 2]', "document.root", "f.json:1:1"),
+        (b'[{"a": 1}', "document.syntax", "f.json:1:10"),
+        (b'{"a": 1}\n{"b"', "document.syntax", "f.json:2:1"),
+        (b'{"a": 1}\n{"b": 1, "b": 2}', "document.duplicate-key", "f.json:2:10"),
+        (b'[{"a": 1},\n {"b": NaN}]', "document.number", "f.json:2:8"),
+        (b'[{"a": ' + b"[" * 100_000, "document.too-deep", None),
+    ],
+)
+def test_what_is_wrong_in_a_list_is_told_at_its_place(data: bytes, code: str, where: str | None) -> None:
+    with pytest.raises(Refused) as refused:
+        parse_documents(data, "f.json")
+    assert refused.value.code == code
+    assert where is None or str(refused.value.where) == where
 
 
 def test_json_is_one_document_whatever_stands_in_it() -> None:
