@@ -14,6 +14,7 @@ from agentplane.bus import subjects
 from agentplane.errors import AgentplaneError, Refused, Transient
 from agentplane.ports import Bus
 from agentplane.queries import protocol as wire
+from agentplane.queries.hearing import tell
 
 _BEYOND_IT: Final = frozenset({"query.malformed", "query.unknown"})  # what an older service says to newer questions
 
@@ -46,6 +47,7 @@ def answer(data: bytes, type_: type[T], *, where: str) -> T:
     found = wire.Answer()
     try:
         found = msgspec.json.decode(data, type=wire.Answer)
+        tell(bytes(found.notices))
         if found.error is None and bytes(found.ok):
             return msgspec.json.decode(found.ok, type=type_)
     except msgspec.DecodeError as exc:

@@ -15,6 +15,7 @@ from agentplane.history.filters import EventFilter
 from agentplane.history.places import Place
 from agentplane.projections.evidence import EvidenceRow
 from agentplane.projections.executors import ExecutorView
+from agentplane.projections.notices import Notice
 from agentplane.projections.run_view import RunSummary
 from agentplane.projections.status import Rebuilt, Status
 from agentplane.runs.model import Wire
@@ -215,6 +216,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     error: Error | None = None
     protocol: int = 1  # of who answers; those that do not say it speak 1
     version: str = ""  # of agentplane, there; those before protocol 3 do not say it
+    notices: msgspec.Raw = msgspec.Raw()  # of agentplane.projections.notices; read apart, since nothing hangs on them
 
 
 def answered(value: Any) -> bytes:  # noqa: ANN401 - any struct of this module
@@ -234,6 +236,11 @@ def failed(error: AgentplaneError) -> bytes:
             ),
         }
     )
+
+
+def noticed(answer: bytes, notices: tuple[Notice, ...]) -> bytes:
+    """An answer with what there is to say of the read models that it is from."""
+    return answer[:-1] + b',"notices":' + msgspec.json.encode(notices) + b"}" if notices else answer
 
 
 def raised(error: Error) -> AgentplaneError:

@@ -14,21 +14,23 @@ from msgspec.structs import replace
 
 from agentplane.bus.subjects import LOGS, tenant_of
 from agentplane.bus.subjects import log as log_subject
-from agentplane.errors import AgentplaneError, Broken, Denied, NotFound, Refused, Transient
+from agentplane.errors import AgentplaneError, Broken, NotFound, Refused, Transient
 from agentplane.history.places import MAX_SEQUENCE, Place
 from agentplane.ports import Responder
 from agentplane.projections.evidence import EvidenceRow
 from agentplane.projections.executors import ExecutorView
+from agentplane.projections.notices import consulted
 from agentplane.projections.run_view import RunSummary, RunView
-from agentplane.projections.status import Rebuilt, Status
+from agentplane.projections.status import Status
 from agentplane.queries import protocol as wire
 from agentplane.queries.artifacts import ARTIFACT_PIECE, ArtifactAnswers
 from agentplane.queries.history import EventLog, HistoryAnswers
 from agentplane.queries.imports import EVENTS_KNOWN, ImportAnswers
+from agentplane.queries.noticing import Noticing
 from agentplane.queries.paging import bounded, page_limit, question
+from agentplane.queries.projections import ProjectionAnswers, Rebuild
 from agentplane.queries.resources import RESOURCE_GET, RESOURCES_LIST, ResourceAnswers, ResourceViews
 from agentplane.queries.views import VIEW_GET, VIEWS_COUNT, VIEWS_LIST, ViewAnswers
-from agentplane.runs.executors import SYSTEM_TENANT
 from agentplane.runs.states import TERMINAL
 
 logger = logging.getLogger(__name__)
@@ -39,9 +41,6 @@ _LOOK_AGAIN_S: Final = 0.25  # when nobody says that the read models moved
 _LOG_CHUNKS: Final = 64
 _AT_ONCE: Final = 64  # questions of all tenants, as many as the bus hands on; nobody has more than are left for others
 _PATIENCE_S: Final = 30.0  # for one answer: nobody waits for it any longer
-_FOREIGN: Final = "it is not of your tenant; the projector's log says why"
-
-Rebuild = Callable[[str | None], Awaitable[tuple[Rebuilt, ...]]]
 
 
 class Views(ResourceViews, Protocol):
@@ -137,9 +136,10 @@ class QueryServer:
         self._history = history = HistoryAnswers(log)
         resources = ResourceAnswers(views, history)
         self._progress = progress or Progress()
+        projections = ProjectionAnswers(views, log, rebuild)
+        self._noticing = Noticing(views.status, projections.as_told)
         self._bus = bus
         self._views = views
-        self._rebuild = rebuild
         self._answers: dict[str, Callable[[str, bytes], Awaitable[object]]] = {
             wire.RUNS_LIST: self._runs_list,
             wire.RUN_GET: self._run_get,
@@ -153,8 +153,8 @@ class QueryServer:
             wire.EVIDENCE_GET: self._evidence_get,
             RESOURCES_LIST: resources.page,
             RESOURCE_GET: resources.one,
-            wire.PROJECTIONS_STATUS: self._projections_status,
-            wire.PROJECTIONS_REBUILD: self._projections_rebuild,
+            wire.PROJECTIONS_STATUS: projections.status,
+            wire.PROJECTIONS_REBUILD: projections.rebuild,
         }
         if domains is not None:
             self._answers |= {VIEWS_LIST: domains.page, VIEW_GET: domains.one, VIEWS_COUNT: domains.counts}
@@ -164,15 +164,23 @@ class QueryServer:
         await self._bus.respond("agentplane-query.*.*", self.answer, queue="agentplane-queries")
 
     async def answer(self, subject: str, data: bytes) -> bytes:
-        """The answer to one question; an error is an answer too. Never raises."""
+        """The answer to one question, and notices of the read models that it is from. An error is an answer too.
+
+        Never raises.
+        """
         tenant, name = tenant_of(subject), subject.rsplit(".", maxsplit=1)[-1]
+        with consulted() as projections:
+            answer = await self._counted(tenant, name, data)
+        return wire.noticed(answer, await self._noticing.of(tenant, projections))
+
+    async def _counted(self, tenant: str, name: str, data: bytes) -> bytes:
         self._asked[tenant] += 1
         try:
             return wire.answered(await self._answer(tenant, name, data))
         except AgentplaneError as error:
             return wire.failed(error)
         except Exception:
-            logger.exception("query %s failed", subject)
+            logger.exception("query %s of %s failed", name, tenant)
             return wire.failed(Broken("the query service failed", code="query.broken", hint="its log says why"))
         finally:
             self._asked[tenant] -= 1
@@ -271,28 +279,6 @@ class QueryServer:
         page = bounded(found[:limit])
         more = len(page) < len(found)
         return wire.EvidencePage(run=run, rows=page, next=page[-1].sequence if more and page else None)
-
-    async def _projections_status(self, tenant: str, data: bytes) -> wire.ProjectionsPage:
-        question(data, wire.ProjectionsStatus)
-        found = await self._views.status()
-        return wire.ProjectionsPage(projections=tuple([await self._as_told(tenant, each) for each in found]))
-
-    async def _as_told(self, tenant: str, status: Status) -> Status:
-        """What stopped a projection is told to whom the event belongs; to others only that it stopped, and where."""
-        poison = status.poison
-        if poison is None or await self._log.event(tenant, poison.sequence) is not None:
-            return status
-        return replace(status, poison=replace(poison, event_id="", reason=_FOREIGN))
-
-    async def _projections_rebuild(self, tenant: str, data: bytes) -> wire.RebuildPage:
-        """For operators: it folds the log of all tenants."""
-        if tenant != SYSTEM_TENANT:
-            raise Denied(
-                "only operators may have the read models built again",
-                code="query.operator",
-                hint="use the key of a person with `operator`; an older command line asks as a tenant: upgrade it",
-            )
-        return wire.RebuildPage(rebuilt=await self._rebuild(question(data, wire.ProjectionsRebuild).projection))
 
 
 def _the_one(given: str, names: Sequence[str], view: RunView | None, when: str = "") -> RunView:
