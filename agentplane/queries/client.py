@@ -8,6 +8,7 @@ from typing import Final, TypeVar
 import msgspec
 from msgspec.structs import replace
 
+from agentplane.errors import Transient
 from agentplane.events.cloudevents import decode_stored
 from agentplane.events.model import StoredEvent
 from agentplane.history.places import Place
@@ -22,6 +23,8 @@ from agentplane.runs.executors import SYSTEM_TENANT
 _TIMEOUT_S: Final = 10.0
 _REBUILD_TIMEOUT_S: Final = 600.0
 _LOOK_AGAIN_S: Final = 0.2
+_LOOK_S: Final = 1.0
+_FAILED_LOOKS: Final = 3
 
 T = TypeVar("T")
 
@@ -38,10 +41,12 @@ class EventsFound(msgspec.Struct, frozen=True, kw_only=True):
 class QueryClient:
     """Questions of one tenant. Everything raises what the service raised (agentplane.errors), or Transient."""
 
-    def __init__(self, bus: Bus, tenant: str, *, timeout_s: float = _TIMEOUT_S) -> None:
+    def __init__(self, bus: Bus, tenant: str, *, timeout_s: float = _TIMEOUT_S, look_s: float = _LOOK_S) -> None:
+        """`look_s`: between looks whether somebody who works on a long answer is still there."""
         self._bus = bus
         self._tenant = tenant
         self._timeout_s = timeout_s
+        self._look_s = look_s
 
     async def runs(
         self,
@@ -132,10 +137,41 @@ class QueryClient:
         return answer.projections
 
     async def rebuild(self, projection: str | None = None) -> tuple[Rebuilt, ...]:
-        """Fold one projection (None: all) anew and compare; waits for it. Raises Denied: for operators only."""
+        """Fold one projection (None: all) anew and compare; waits for it.
+
+        Raises:
+            Denied: for operators only. Transient: code `projection.rebuild-lost`: nobody is there any more who would
+                answer.
+        """
         wish, name = wire.ProjectionsRebuild(projection=projection), wire.PROJECTIONS_REBUILD
-        answer = await ask(self._bus, SYSTEM_TENANT, name, wish, wire.RebuildPage, timeout_s=_REBUILD_TIMEOUT_S)
-        return answer.rebuilt
+        asking = asyncio.ensure_future(
+            ask(self._bus, SYSTEM_TENANT, name, wish, wire.RebuildPage, timeout_s=_REBUILD_TIMEOUT_S)
+        )
+        watching = asyncio.ensure_future(self._until_nobody_answers())
+        try:
+            await asyncio.wait({asking, watching}, return_when=asyncio.FIRST_COMPLETED)
+            if asking.done():
+                return asking.result().rebuilt
+        finally:
+            asking.cancel()
+            watching.cancel()
+            await asyncio.gather(asking, watching, return_exceptions=True)
+        raise Transient(
+            "the query service went away while it rebuilt; the read models are served as they were",
+            code="projection.rebuild-lost",
+            hint="`agentplane projections status` says whether it is under way; then ask again",
+        )
+
+    async def _until_nobody_answers(self) -> None:
+        """Who was killed in the middle of a long answer does not say so: ask for short ones meanwhile."""
+        failed = 0
+        while failed < _FAILED_LOOKS:
+            await asyncio.sleep(self._look_s)
+            try:
+                await self.projections()
+                failed = 0
+            except Transient as exc:
+                failed = _FAILED_LOOKS if exc.code == "bus.no-responder" else failed + 1
 
     async def _ask(self, name: str, wish: msgspec.Struct, type_: type[T], *, timeout_s: float | None = None) -> T:
         return await ask(self._bus, self._tenant, name, wish, type_, timeout_s=timeout_s or self._timeout_s)
