@@ -7,6 +7,7 @@ import click
 from agentplane.cli import render, shown
 from agentplane.cli.asking import ask, builtins
 from agentplane.cli.naming import Named, named, things_argument
+from agentplane.cli.notices import heard
 from agentplane.cli.places import at_option, place
 from agentplane.cli.views import find_rows, find_view, stale_option, watch_rows, where_option
 
@@ -126,6 +127,7 @@ def explain(ctx: click.Context, name: str, output: str) -> int:
         "chosen": view.executor,
         "message": view.message,
         "table": builtins(view.placement),
+        **heard(ctx),
     }
     render.emit(answer, output, lambda: _explain(view))
     return 0

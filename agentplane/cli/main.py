@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 import click
 
+from agentplane.cli.notices import Notices
 from agentplane.errors import AgentplaneError, Broken
+from agentplane.queries.hearing import listening
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -135,9 +137,10 @@ def _leave(status: int) -> NoReturn:
 
 
 def _run(argv: Sequence[str] | None) -> int:
-    chosen: dict[str, object] = {}
+    chosen: dict[str, object] = {"notices": (notices := Notices())}
     try:
-        result = cli.main(args=argv, standalone_mode=False, obj=chosen)
+        with listening(notices.hear):
+            result = cli.main(args=argv, standalone_mode=False, obj=chosen)
     except AgentplaneError as error:
         return _complain(error, chosen)
     except click.ClickException as error:
@@ -175,7 +178,9 @@ def _answer(error: dict[str, str | None], chosen: dict[str, object]) -> None:
 
     output = chosen.get("output")
     if output in {"json", "yaml", "jsonl"}:
-        render.emit({"error": error}, str(output), lambda: None)
+        notices = chosen.get("notices")
+        heard = {"notices": notices.heard} if isinstance(notices, Notices) and notices.heard else {}
+        render.emit({"error": error, **heard}, str(output), lambda: None)
 
 
 def _complain(error: AgentplaneError, chosen: dict[str, object]) -> int:

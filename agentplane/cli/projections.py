@@ -10,7 +10,7 @@ from agentplane.cli.places import at_option, place
 from agentplane.errors import NotFound
 
 if TYPE_CHECKING:
-    from agentplane.projections.status import Poison, Status
+    from agentplane.projections.status import Status
 
 
 @click.group()
@@ -22,32 +22,47 @@ def projections() -> None:
 @render.output_option
 @click.pass_context
 def status(ctx: click.Context, output: str) -> int:
-    """Show position, lag, throughput and failures.
+    """Show version, position, lag, throughput and failures.
 
-    Exit status 0: all are at work. 1: a projection has stopped.
+    Exit status 0: all are at work. 1: one has stopped, or waits for a newer program.
 
-    States: live (it has seen every event), behind, rebuilding (its old rows are served meanwhile), stopped.
-    """
+    \b
+    live         it has seen every event, or will within seconds
+    catching up  it is behind: what is there is right, and older than the log
+    upgrading    N % of this release's version are built beside the one that is served
+    rebuilding   live, and folded once more beside itself to be compared
+    waiting      before an event that a newer program wrote
+    stopped      before an event that it cannot fold; what was served goes on being served
+    """  # noqa: D301 - \b is click's
+    from agentplane.projections.status import words
+
     answer = ask(ctx, lambda client: client.projections())
-    rows = [
-        (each.projection, _state(each), each.position, each.lag, f"{each.events_per_s:,.1f}", _why(each.poison))
-        for each in answer
-    ]
-    headers = ["projection", "state", "position", "lag", "events/s", "message"]
+    rows = [(each.projection, _state(each), *_numbers(each), words(each) or "-") for each in answer]
+    headers = ["projection", "state", "version", "building", "position", "lag", "events/s", "message"]
     render.emit(builtins(answer), output, lambda: render.table(headers, rows, empty="none"))
-    return 0 if not any(each.poison for each in answer) else 1
+    return 1 if any(_is_stuck(each) for each in answer) else 0
 
 
 def _state(status: "Status") -> str:
-    if status.poison:
-        return "stopped"
     if status.rebuilding is not None:
-        return f"rebuilding, at {status.rebuilding}"
-    return "behind" if status.lag else "live"
+        return f"{status.state}, at {status.rebuilding}"
+    if status.state == "upgrading" and status.building is not None:
+        return f"upgrading, {status.building.percent} %"
+    return status.state
 
 
-def _why(poison: "Poison | None") -> str:
-    return f"event {poison.sequence}: {poison.reason}" if poison else "-"
+def _numbers(status: "Status") -> tuple[object, ...]:
+    """Versions, and how far it is: in events and in time."""
+    from agentplane.projections.status import span
+
+    building = "-" if status.building is None else status.building.version
+    lag = f"{status.lag} ({span(status.lag_s)})" if status.lag else 0
+    rate = status.events_per_s if status.building is None else status.building.events_per_s
+    return status.version, building, status.position, lag, f"{rate:,.1f}"
+
+
+def _is_stuck(status: "Status") -> bool:
+    return status.poison is not None or (status.building is not None and status.building.poison is not None)
 
 
 @projections.command()
