@@ -29,7 +29,7 @@ def artifacts() -> None:
 
 @artifacts.command("list")
 @click.argument("run", metavar="RUN")
-@render.output_option
+@render.names_option
 @click.pass_context
 def show(ctx: click.Context, run: str, output: str) -> int:
     """List the files of RUN as its executor sealed them."""
@@ -40,7 +40,8 @@ def show(ctx: click.Context, run: str, output: str) -> int:
     answer = [{**builtins(fact), "kind": kind} for fact, kind in zip(files, kinds, strict=True)]
     rows = [(fact.path, kind, fact.size_bytes, fact.sha256[:16]) for fact, kind in zip(files, kinds, strict=True)]
     empty = f"{name} left no files"
-    render.emit(answer, output, lambda: render.table(["path", "", "bytes", "sha256"], rows, empty=empty))
+    names = [fact.path for fact in files]
+    render.emit(answer, output, lambda: render.table(["path", "", "bytes", "sha256"], rows, empty=empty), names=names)
     return 0
 
 

@@ -23,7 +23,7 @@ def controllers() -> None:
 
 
 @controllers.command("list")
-@render.output_option
+@render.names_option
 def list_controllers(output: str) -> int:
     """List every controller: its version, what it watches."""
     from agentplane.controllers.versions import VERSIONS
@@ -42,7 +42,8 @@ def list_controllers(output: str) -> int:
     ]
     table = [(row["controller"], row["version"], row["domain"], row["watches"]) for row in rows]
     headers = ["controller", "version", "domain", "watches"]
-    render.emit(rows, output, lambda: render.table(headers, table, empty="none"))
+    names = [str(row["controller"]) for row in rows]
+    render.emit(rows, output, lambda: render.table(headers, table, empty="none"), names=names)
     return 0
 
 

@@ -25,7 +25,7 @@ def deadletters() -> None:
 @deadletters.command("list")
 @click.option("--all", "all_", is_flag=True, help="The resolved ones as well.")
 @click.option("--controller", help="Only of this controller.")
-@render.output_option
+@render.names_option
 @click.pass_context
 def list_letters(ctx: click.Context, all_: bool, controller: str | None, output: str) -> int:
     """List dead letters that are not resolved, oldest first."""
@@ -38,7 +38,9 @@ def list_letters(ctx: click.Context, all_: bool, controller: str | None, output:
         for each in found
     ]
     headers = ["dead letter", "state", "attempts", "about", "event", "code"]
-    render.emit(msgspec.to_builtins(found), output, lambda: render.table(headers, rows, empty="no dead letters"))
+    names = [each.name for each in found]
+    plain = msgspec.to_builtins(found)
+    render.emit(plain, output, lambda: render.table(headers, rows, empty="no dead letters"), names=names)
     return 0
 
 

@@ -85,7 +85,7 @@ def show(ctx: click.Context, event: str, output: str) -> int:
     help="What to count.",
 )
 @click.option("--limit", default=1000, show_default=True, type=click.IntRange(1, 1000), help="How many at most.")
-@render.output_option
+@render.list_option
 @click.pass_context
 def stats(ctx: click.Context, /, by: str, limit: int, output: str, **given: Any) -> int:  # noqa: ANN401 - filters
     """Count events by type, kind, phase, actor or name.

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@render.output_option
+@render.names_option
 def kinds(output: str) -> int:
     """List all kinds of resources, by the domain that declares them, and the read models that `get` shows as well."""
     from agentplane.domains.discovery import installed
@@ -41,7 +41,7 @@ def kinds(output: str) -> int:
             click.echo()
             render.table(["read model", "domain", "what it shows"], views, empty="")
 
-    render.emit(rows, output, people)
+    render.emit(rows, output, people, names=[str(row["kind"]) for row in rows])
     for each in found.left_out:
         render.say(f"left out: {each.entry_point}: {each.reason}", style="yellow")
     return 0

@@ -175,4 +175,8 @@ def _completed(kind: str | None, value: dict[str, Any], name: str | None) -> dic
     if not isinstance(word, str):
         raise Refused("say which KIND", code="resource.kind", hint="agentplane kinds")
     known = installed().registry.documented(word)
-    return complete(known, value, name, lambda words: str(click.prompt(words, err=True)), render.say)
+    try:
+        return complete(known, value, name, lambda words: str(click.prompt(words, err=True)), render.say)
+    except click.Abort:
+        render.say("\nstopped; nothing was handed in")
+        raise

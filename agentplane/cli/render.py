@@ -57,7 +57,7 @@ def emit(
     names: Iterable[str] = (),
 ) -> None:
     """Print `value` as JSON, YAML or JSON lines, its `names`, or call `table` to print it for people."""
-    if context := click.get_current_context(silent=True):  # this is the answer: an error after it is said on stderr only
+    if context := click.get_current_context(silent=True):  # an error after an answer is for people only
         context.find_root().ensure_object(dict).pop("output", None)
     if output == "json":
         click.echo(json.dumps(value, indent=2, ensure_ascii=False))

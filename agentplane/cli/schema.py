@@ -12,7 +12,7 @@ from agentplane.errors import NotFound
 @click.command()
 @click.argument("kind_path", metavar="KIND[.PATH]", required=False, shell_complete=complete_kind)
 @click.option("--list", "all_of_them", is_flag=True, help="List everything that has a schema.")
-@render.output_option
+@render.list_option
 def schema(kind_path: str | None, all_of_them: bool, output: str) -> int:
     """Document KIND (or an artifact, or a type of event), or the field at PATH in it.
 
@@ -47,14 +47,15 @@ def _explain(document: dict[str, Any], path: list[str], output: str) -> int:
 
     def people() -> None:
         limits = f" ({explained.limits})" if explained.limits else ""
-        render.say(f"{'.'.join(path)}: {explained.type}{limits}")
+        click.echo(render.visible(f"{'.'.join(path)}: {explained.type}{limits}"))
         if explained.description:
-            render.say(f"  {explained.description}")
+            click.echo(render.visible(f"  {explained.description}"))
         rows = [
             (each.name, each.type, "required" if each.required else "", each.limits, each.description)
             for each in explained.fields
         ]
         if rows:
+            click.echo()
             render.table(["field", "type", "", "limits", "what it is"], rows, empty="")
 
     render.emit(to_builtins(explained), output, people)

@@ -91,7 +91,7 @@ def explain(schema: dict[str, Any], path: tuple[str, ...]) -> Explained:
     return Explained(
         path=".".join(path),
         type=_type(node, definitions),
-        limits=_limits(shown),
+        limits=_limits(_with_default(shown, node)),
         description=str(node.get("description") or shown.get("description", "")),
         fields=fields,
     )
@@ -103,9 +103,14 @@ def _field(name: str, node: dict[str, Any], required: bool, definitions: dict[st
         name=name,
         type=_type(node, definitions),
         required=required,
-        limits=_limits({**shown, **{key: value for key, value in node.items() if key == "default"}}),
+        limits=_limits(_with_default(shown, node)),
         description=str(node.get("description") or shown.get("description", "")).partition("\n")[0],
     )
+
+
+def _with_default(shown: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
+    """A default stands beside a reference, not in what it leads to."""
+    return {**shown, "default": node["default"]} if "default" in node else shown
 
 
 def _resolved(node: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
@@ -124,26 +129,39 @@ def _resolved(node: dict[str, Any], definitions: dict[str, Any]) -> dict[str, An
 def _type(node: dict[str, Any], definitions: dict[str, Any]) -> str:
     if isinstance(node.get("items"), dict):
         return f"[]{_type(node['items'], definitions)}"
-    if "anyOf" in node and "items" not in node:
+    if "anyOf" in node:
         return " or ".join(_type(each, definitions) for each in node["anyOf"])
     if "$ref" in node:
         return _type(_resolved(node, definitions), definitions)
-    if "const" in node:
-        return repr(node["const"])
-    if "type" not in node and all(isinstance(each, str) for each in node.get("enum", (0,))):
-        return "string"
-    return str(node.get("type", "any"))
+    if isinstance(node.get("additionalProperties"), dict) and not node.get("properties"):
+        return f"map of {_type(node['additionalProperties'], definitions)}"
+    return repr(node["const"]) if "const" in node else _simple(node)
 
 
+def _simple(node: dict[str, Any]) -> str:
+    """A type that has no other one in it."""
+    said = node.get("type")
+    if said is None:
+        return "string" if all(isinstance(each, str) for each in node.get("enum", (0,))) else "any"
+    if isinstance(said, list):
+        return " or ".join(map(str, said))
+    return str(node["format"]) if said == "string" and node.get("format") in _FORMATS else str(said)
+
+
+_FORMATS: Final = frozenset({"date", "date-time", "time", "duration", "uuid", "uri", "email"})
 _LIMITS: Final = {
     "enum": "one of {}",
     "default": "default {}",
     "minimum": "at least {}",
     "maximum": "at most {}",
+    "exclusiveMinimum": "greater than {}",
+    "exclusiveMaximum": "less than {}",
+    "multipleOf": "a multiple of {}",
     "minLength": "at least {} characters",
     "maxLength": "at most {} characters",
     "minItems": "at least {} items",
     "maxItems": "at most {} items",
+    "maxProperties": "at most {} entries",
     "pattern": "matches {}",
 }
 

@@ -43,6 +43,10 @@ def test_limits_are_said_in_words() -> None:
         "labels": {"type": "array", "items": {"type": "string"}, "default": ()},
         "off": {"type": "boolean", "default": False},
         "verdict": {"enum": ["PASS", "FAIL"]},
+        "grams": {"type": "integer", "exclusiveMinimum": 0, "multipleOf": 5},
+        "due": {"type": ["string", "null"], "format": "date"},
+        "since": {"anyOf": [{"type": "string", "format": "date"}, {"type": "null"}]},
+        "prices": {"type": "object", "additionalProperties": {"type": "integer"}},
     }
     limits = {field.name: field.limits for field in explain({"type": "object", "properties": fields}, ()).fields}
     assert limits == {
@@ -53,5 +57,23 @@ def test_limits_are_said_in_words() -> None:
         "labels": "default none",
         "off": "default false",
         "verdict": "one of PASS, FAIL",
+        "grams": "greater than 0, a multiple of 5",
+        "due": "",
+        "since": "",
+        "prices": "",
     }
+    types = {field.name: field.type for field in explain({"type": "object", "properties": fields}, ()).fields}
+    assert types["due"] == "string or null"
+    assert types["since"] == "date or null"
+    assert types["prices"] == "map of integer"
     assert explain({"type": "object", "properties": fields}, ("verdict",)).type == "string"
+
+
+def test_a_field_is_told_on_stdout_with_its_default(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["schema", "organization.tier"]) == 0
+    said = capsys.readouterr()
+    assert said.out.splitlines() == [
+        "organization.tier: string (one of community, standard, enterprise, default community)",
+        "  How much it may use",
+    ]
+    assert not said.err
