@@ -51,9 +51,9 @@ def tail(
     output: str,
     **given: Any,  # noqa: ANN401 - filters
 ) -> int:
-    """Print the last events, or those since a place; with --follow every new one. With --cursor nothing is skipped.
+    """Print the last events; with --follow every new one.
 
-    A cursor file that is there says where to begin, whatever else does.
+    Or those --since a place. With --cursor nothing is ever skipped: a cursor file that is there says where to begin.
     """
     from agentplane.queries.protocol import EventsList
 
