@@ -41,29 +41,12 @@ def why(ctx: click.Context, event: str, output: str) -> int:
     Back to the intent, and on to the last effect.
     """
     from agentplane.history import drawing
+    from agentplane.queries.causes import causes
 
-    graph = ask(ctx, _graph(event))
+    graph = ask(ctx, lambda client: causes(client, event))
     draw = {"text": drawing.text, "mermaid": drawing.mermaid, "dot": drawing.dot, "json": _json}
     click.echo(draw[output](graph), nl=False)
     return 0
-
-
-def _graph(which: str) -> "Callable[[QueryClient], Awaitable[Causes]]":
-    async def asked(client: "QueryClient") -> "Causes":
-        from agentplane.history.causes import causes_of, missing_cause
-        from agentplane.queries.protocol import EventsList
-
-        event = await client.event(which)
-        wish = EventsList(correlation=event.event.correlation_id, limit=1000)
-        known = [stored async for stored in client.all_events(wish)]
-        while (cause := missing_cause(event, known)) is not None:
-            try:
-                known.append(await client.event(cause))
-            except NotFound:
-                break
-        return causes_of(event, known)
-
-    return asked
 
 
 def _json(graph: "Causes") -> str:

@@ -5,7 +5,7 @@ dangling. An event that is its own ancestor is no history, and refused.
 """
 
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 
 import msgspec
@@ -53,6 +53,15 @@ def causes_of(event: StoredEvent, known: Iterable[StoredEvent]) -> Causes:
     )
 
 
+def unasked_effects(event: StoredEvent, known: Iterable[StoredEvent], asked: Collection[uuid.UUID]) -> list[uuid.UUID]:
+    """An event and all that is known to follow from it, without those of which it was `asked` what they caused."""
+    effects: dict[uuid.UUID, list[uuid.UUID]] = {}
+    for each in known:
+        if each.event.causation_id is not None:
+            effects.setdefault(each.event.causation_id, []).append(each.event.id)
+    return [id_ for id_ in _following(event.event.id, effects) if id_ not in asked]
+
+
 def missing_cause(event: StoredEvent, known: Iterable[StoredEvent]) -> uuid.UUID | None:
     """The first cause on the way from an event to its intent that is not known; None: the way is whole."""
     events: dict[uuid.UUID, StoredEvent] = {each.event.id: each for each in known}
@@ -74,13 +83,19 @@ def _ancestors(event: StoredEvent, events: dict[uuid.UUID, StoredEvent]) -> Iter
 
 
 def _reached(ancestors: list[StoredEvent], of: uuid.UUID, effects: dict[uuid.UUID, list[uuid.UUID]]) -> set[uuid.UUID]:
-    kept: set[uuid.UUID] = {each.event.id for each in ancestors}
+    return {each.event.id for each in ancestors} | set(_following(of, effects))
+
+
+def _following(of: uuid.UUID, effects: dict[uuid.UUID, list[uuid.UUID]]) -> dict[uuid.UUID, None]:
+    """An event and all that followed from it; each once, also where causes go round in a circle."""
+    found: dict[uuid.UUID, None] = {of: None}
     waiting = [of]
     while waiting:
-        following = effects.get(waiting.pop(), [])
-        kept.update(following)
-        waiting.extend(following)
-    return kept
+        for each in effects.get(waiting.pop(), []):
+            if each not in found:
+                found[each] = None
+                waiting.append(each)
+    return found
 
 
 def _refuse_cycles(events: dict[uuid.UUID, StoredEvent]) -> None:

@@ -21,6 +21,7 @@ class EventFilter(Wire, frozen=True, kw_only=True):
     name: str | None = None
     phase: Phase | None = None
     correlation: uuid.UUID | None = None
+    causes: tuple[uuid.UUID, ...] | None = None  # caused by any of these
 
 
 def matches(wish: EventFilter, stored: StoredEvent) -> bool:
@@ -34,6 +35,7 @@ def matches(wish: EventFilter, stored: StoredEvent) -> bool:
         and wish.name in {None, event.stream.name}
         and wish.phase in {None, event.phase}
         and wish.correlation in {None, event.correlation_id}
+        and (wish.causes is None or event.causation_id in wish.causes)
     )
 
 

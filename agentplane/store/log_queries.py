@@ -148,6 +148,7 @@ def _where(tenant: str, wish: EventFilter, after: int, upto: int) -> tuple[Liter
         ("name = %s", wish.name),
         ("phase = %s", None if wish.phase is None else wish.phase.value),
         ("correlation_id = %s", wish.correlation),
+        ("causation_id = ANY(%s)", None if wish.causes is None else list(wish.causes)),
     )
     for condition, value in given:
         if value is not None:

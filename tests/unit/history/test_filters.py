@@ -35,6 +35,8 @@ def test_a_glob_and_its_like_agree(glob: str, text: str) -> None:
         (EventFilter(), True),
         (EventFilter(type="thing.*", actor="user:*", kind="Thing", name="one", phase=Phase.FACT), True),
         (EventFilter(correlation=number(10_000)), True),
+        (EventFilter(causes=(number(7), number(9))), False),
+        (EventFilter(causes=()), False),
         (EventFilter(type="thing"), False),
         (EventFilter(actor="user:?"), False),
         (EventFilter(kind="thing"), False),
@@ -45,6 +47,11 @@ def test_a_glob_and_its_like_agree(glob: str, text: str) -> None:
 )
 def test_an_event_matches_when_all_that_is_given_does(wish: EventFilter, yes: bool) -> None:
     assert matches(wish, made(1)) is yes
+
+
+def test_an_event_is_found_by_its_cause() -> None:
+    assert matches(EventFilter(causes=(number(7), number(1))), made(2, 1))
+    assert not matches(EventFilter(causes=(number(2),)), made(2, 1))
 
 
 def test_the_plain_form_has_the_fields_of_the_seeds_and_no_other() -> None:
