@@ -34,6 +34,8 @@ class FactType:
     stream: StreamOf
     version: int = 1
     description: str = ""
+    # what is wrong with data that a history may say and somebody who records by hand does not mean; None: nothing
+    slip: Callable[[Any], str | None] | None = None
 
     @property
     def family(self) -> str:
@@ -76,9 +78,11 @@ def check(type_: FactType, data: Mapping[str, Any]) -> None:
             f"unknown fields: {', '.join(extra[:_NEAR])}{words}", code="event.data-invalid", where=type_.name, hint=hint
         )
     try:
-        decode(type_.data, data)
+        found = decode(type_.data, data)
     except (msgspec.ValidationError, RecursionError) as exc:
         raise Refused(problem(exc), code="event.data-invalid", where=type_.name, hint=hint) from None
+    if type_.slip is not None and (slip := type_.slip(found)) is not None:
+        raise Refused(slip, code="event.data-invalid", where=type_.name, hint=hint)
 
 
 def decode(type_: type[S], data: Mapping[str, Any]) -> S:

@@ -28,34 +28,34 @@ def outcomes(observed: Observed) -> dict[str, Ending]:
 
 def closed(observed: Observed) -> dict[str, Seen]:
     """The last fact that closed each work order that was ever closed."""
-    return {seen.said.work_order_id: seen for seen in observed.facts if _status(seen) is Status.CLOSED}
+    return {seen.said.work_order_id: seen for seen in observed.facts if _status(seen) == Status.CLOSED}
 
 
 def _of_work_orders(observed: Observed) -> dict[str, Ending]:
-    status: dict[str, Status] = {}
+    status: dict[str, str] = {}
     endings: dict[str, Ending] = {}
     for seen in observed.facts:
         now = _status(seen)
         if now is None:
             continue
         name = seen.said.work_order_id
-        if now is not Status.CLOSED:
+        if now != Status.CLOSED:
             endings.pop(name, None)
         elif seen.type == "work_order.closed":
             endings[name] = seen.said.ending
         status[name] = now
-    return {name: endings.get(name, Ending.COMPLETED) for name, now in status.items() if now is Status.CLOSED}
+    return {name: endings.get(name, Ending.COMPLETED) for name, now in status.items() if now == Status.CLOSED}
 
 
-def _status(seen: Seen) -> Status | None:
+def _status(seen: Seen) -> str | None:
     match seen.type:
         case "work_order.closed":
             return Status.CLOSED
         case "work_order.status_changed":
-            return Status(seen.said.to_status)
+            return str(seen.said.to_status)
         case "work_order.updated":
             changed = seen.said.changes.status
-            return changed if isinstance(changed, Status) else None
+            return changed if isinstance(changed, str) else None
         case _:
             return None
 

@@ -37,7 +37,7 @@ TO_MERGE: Final = Meaning(
     title="From created to merged",
     formula="avg(work_order_created → merged)",
     source="VerMAS EVALUATION.md",
-    counted="each work_order.created with the first message of the type MERGED about it",
+    counted="each work_order.created with the first message of the type MERGED about it, or its first status merged",
 )
 IDLE: Final = Meaning(
     name="idle_share",
@@ -93,17 +93,22 @@ def _spans(observed: Observed, ends: dict[str, Seen]) -> list[timedelta]:
 def _begun(observed: Observed) -> dict[str, Seen]:
     found: dict[str, Seen] = {}
     for seen in observed.of("work_order.status_changed", "agent.working"):
-        if seen.type == "agent.working" or seen.said.to_status is Status.IN_PROGRESS:
+        if seen.type == "agent.working" or seen.said.to_status == Status.IN_PROGRESS:
             found.setdefault(seen.said.work_order_id or "", seen)
     return found
 
 
 def _merged(observed: Observed) -> dict[str, Seen]:
     found: dict[str, Seen] = {}
-    for seen in observed.of("mail.sent"):
-        if seen.said.message_type == MERGED and seen.said.work_order_id:
+    for seen in observed.of("mail.sent", "work_order.status_changed"):
+        if seen.said.work_order_id and _says_merged(seen):
             found.setdefault(seen.said.work_order_id, seen)
     return found
+
+
+def _says_merged(seen: Seen) -> bool:
+    word = seen.said.message_type if seen.type == "mail.sent" else seen.said.to_status.upper()
+    return bool(word == MERGED)
 
 
 def _times_s(observed: Observed) -> tuple[float, float]:

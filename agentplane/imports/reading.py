@@ -13,7 +13,15 @@ from typing import Any, Final, NoReturn
 import msgspec
 
 from agentplane.canonical import digest_value
-from agentplane.domains.work.aliases import ORIGINAL_ID, ORIGINAL_TYPE, canonical_data, canonical_type, event_uuid
+from agentplane.domains.work.aliases import (
+    ORIGINAL_CAUSE,
+    ORIGINAL_CORRELATION,
+    ORIGINAL_ID,
+    ORIGINAL_TYPE,
+    canonical_data,
+    canonical_type,
+    event_uuid,
+)
 from agentplane.errors import Refused
 from agentplane.events.digest import MAX_INTEGER
 from agentplane.events.model import Phase
@@ -58,10 +66,16 @@ def read_line(raw: bytes, number: int, form: Format, *, tenant: str, from_tenant
     if len(raw) > MAX_LINE_BYTES:
         raise BadLine(f"longer than {MAX_LINE_BYTES} bytes", code="import.too-large")
     document = _object_of(raw)
-    shape = _shape(document, form)
-    if shape == "cloudevents":
-        return _cloudevent(document, number, {tenant, from_tenant})
-    return _flat(document, number, form) if shape == "flat" else _go(document, number)
+    shape, tenants = _shape(document, form), {tenant, from_tenant}
+    if "tenant" in document and _text(document, "tenant") not in tenants:
+        raise BadLine("it belongs to another tenant", code="import.tenant")
+    match shape:
+        case "cloudevents":
+            return _cloudevent(document, number)
+        case "flat":
+            return _flat(document, number, form, tenants)
+        case _:
+            return _go(document, number)
 
 
 def _shape(document: Document, form: Format) -> str:
@@ -76,13 +90,11 @@ def _shape(document: Document, form: Format) -> str:
     raise BadLine("neither CloudEvents (specversion) nor the flat form (event_id, event_type) nor a Go line (ts, type)")
 
 
-def _cloudevent(document: Document, number: int, tenants: set[str | None]) -> Line:
+def _cloudevent(document: Document, number: int) -> Line:
     if document.get("specversion") != "1.0":
         raise BadLine("specversion must be 1.0")
     if "data_base64" in document:
         raise BadLine("binary data are not taken")
-    if "tenant" in document and _text(document, "tenant") not in tenants:
-        raise BadLine("it belongs to another tenant", code="import.tenant")
     ours = {"tenant", "phase", "kind", "namespace", "name", "correlationid"} <= document.keys()
     return _our_cloudevent(document, number) if ours else _foreign_cloudevent(document, number)
 
@@ -95,13 +107,12 @@ def _our_cloudevent(document: Document, number: int) -> Line:
     if type(version) is not int or version < 1:
         raise BadLine("typeversion must be a positive integer")
     id_, data = _text(document, "id"), _data(document, "data")
-    original, correlation = data.get(ORIGINAL_ID), _text(document, "correlationid")
-    # told by its source's id once more, it is the same event wherever it was imported before
-    foreign = isinstance(original, str) and str(event_uuid(_text(document, "tenant"), original)) == id_
+    correlation = _text(document, "correlationid")
+    original = _source_id(id_, data, {_text(document, "tenant")})
     return Line(
         number=number,
-        id=str(original) if foreign else id_,
-        alias=id_ if foreign else None,
+        id=original or id_,
+        alias=id_ if original else None,
         type=_text(document, "type"),
         type_version=version,
         phase=Phase(phase),
@@ -110,11 +121,19 @@ def _our_cloudevent(document: Document, number: int) -> Line:
         name=_text(document, "name"),
         actor=_text(document, "actor"),
         time=_time(document, "time"),
-        correlation=None if foreign and correlation == id_ else correlation,
+        correlation=None if original and correlation == id_ else correlation,
         cause=_optional(document, "causationid"),
         sequence=int(sequence) if isinstance(sequence, str) and _SEQUENCE.fullmatch(sequence) else None,
         data=data,
     )
+
+
+def _source_id(id_: str, data: Document, tenants: set[str | None]) -> str | None:
+    """The id that an event of ours has at its source; told by that once more, it is the same event everywhere."""
+    original = data.get(ORIGINAL_ID)
+    if not isinstance(original, str) or not 0 < len(original) <= _MAX_TEXT:
+        return None
+    return original if any(str(event_uuid(tenant, original)) == id_ for tenant in tenants if tenant) else None
 
 
 _CLOUDEVENT: Final = frozenset(
@@ -141,27 +160,38 @@ def _foreign_cloudevent(document: Document, number: int) -> Line:
         time=_time(document, "time"),
         correlation=_optional(document, "correlationid"),
         cause=_optional(document, "causationid"),
-        data=_with_origin(renamed, document, _CLOUDEVENT, id_=_text(document, "id")),
+        data=_with_origin(renamed, document, _CLOUDEVENT, id_=_text(document, "id"), words=_cloud_words(document)),
     )
+
+
+def _cloud_words(document: Document) -> dict[str, str | None]:
+    return {
+        ORIGINAL_CORRELATION: _optional(document, "correlationid"),
+        ORIGINAL_CAUSE: _optional(document, "causationid"),
+    }
 
 
 _FLAT: Final = frozenset({"event_id", "event_type", "timestamp", "actor", "correlation_id", "caused_by", "data"})
 
 
-def _flat(document: Document, number: int, form: Format) -> Line:
-    original, data = _text(document, "event_type"), _data(document, "data")
-    foreign = form is not Format.PLAIN
-    type_, data = _names(original, data) if foreign else (original, data)
-    id_ = _text(document, "event_id")
+def _flat(document: Document, number: int, form: Format, tenants: set[str | None]) -> Line:
+    type_, data = _text(document, "event_type"), _data(document, "data")
+    id_, correlation = _text(document, "event_id"), _optional(document, "correlation_id")
+    original = _source_id(id_, data, tenants)
+    if original is None and form is not Format.PLAIN:
+        type_, data = _names(type_, data)
+        words = {ORIGINAL_CORRELATION: correlation, ORIGINAL_CAUSE: _optional(document, "caused_by")}
+        data = _with_origin(data, document, _FLAT, id_=id_, words=words)
     return Line(
         number=number,
-        id=id_,
+        id=original or id_,
+        alias=id_ if original else None,
         type=type_,
         actor=_text(document, "actor"),
         time=_time(document, "timestamp"),
-        correlation=_optional(document, "correlation_id"),
+        correlation=None if original and correlation == id_ else correlation,
         cause=_optional(document, "caused_by"),
-        data=_with_origin(data, document, _FLAT, id_=id_) if foreign else data,
+        data=data,
     )
 
 
@@ -183,7 +213,7 @@ def _go(document: Document, number: int) -> Line:
         type=type_,
         actor=_optional(document, "actor") or _optional(document, "source") or "unknown",
         time=_time(document, "ts"),
-        data=_with_origin(data, document, _GO, id_=f"go-{digest}"),
+        data=_with_origin(data, document, _GO, id_=f"go-{digest}", words={}),
     )
 
 
@@ -193,13 +223,21 @@ def _names(original: str, data: Document) -> tuple[str, Document]:
     if canonical is not None:
         return canonical, canonical_data(original, data)
     fit = _DOTS.sub(".", _UNFIT.sub("-", original.lower())).strip(".") or "unknown"
-    return fit, {ORIGINAL_TYPE: original, **data} if fit != original else data
+    if fit == original:
+        return fit, data
+    canonical = canonical_type(fit)
+    renamed = data if canonical is None else canonical_data(fit, data)
+    return canonical or fit, {**renamed, ORIGINAL_TYPE: data.get(ORIGINAL_TYPE, original)}
 
 
-def _with_origin(data: Document, document: Document, known: frozenset[str], *, id_: str | None = None) -> Document:
+def _with_origin(
+    data: Document, document: Document, known: frozenset[str], *, id_: str, words: dict[str, str | None]
+) -> Document:
+    """Data with what a line said beside them, and its ids in its source's own words where those are no UUIDs."""
     beside = {name: value for name, value in document.items() if name not in known and value is not None}
+    ids = {ORIGINAL_ID: id_, **words}
     return {
-        **({ORIGINAL_ID: id_} if id_ is not None and not _is_uuid(id_) else {}),
+        **{name: word for name, word in ids.items() if word is not None and not _is_uuid(word)},
         **({ORIGINAL_FIELDS: beside} if beside else {}),
         **data,
     }

@@ -12,6 +12,7 @@ from typing import BinaryIO, Final
 import msgspec
 from msgspec.structs import replace
 
+from agentplane.domains.work.aliases import event_uuid
 from agentplane.errors import AgentplaneError, Refused
 from agentplane.imports.admit import admit
 from agentplane.imports.model import Line
@@ -56,6 +57,7 @@ class Reader:
         self._rules = rules
         self._from_tenant = from_tenant
         self._aliases: dict[str, str] = {}  # what an export of ours called lines, and what their sources did
+        self._renamed: dict[uuid.UUID, uuid.UUID] = {}  # the same of the ids that both words stand for here
 
     def scan(
         self, now: datetime, *, offset: int = 0, number: int = 0, progress: Callable[[int], None] = lambda _: None
@@ -76,6 +78,7 @@ class Reader:
                 _note(found, Problem(line=line_number, code=error.code, reason=error.message))
             found.lines, found.end = line_number, end
             progress(line_number)
+        found.items = [self._with_own_cause(item) for item in found.items] if self._renamed else found.items
         _refuse_circles(found)
         found.items = ordered(found.items)
         return found
@@ -101,6 +104,7 @@ class Reader:
         line = self._read(raw, number)
         if line.alias is not None:
             self._aliases[line.alias] = line.id
+            self._renamed[event_uuid(self._rules.tenant, line.alias)] = event_uuid(self._rules.tenant, line.id)
         judged = admit(line, self._rules, {}, (), now)
         event = judged.event
         item = Item(event.id, event.causation_id, event.time, line.sequence, number, offset, len(raw), judged.digest)
@@ -112,6 +116,11 @@ class Reader:
         found.items.append(item)
         if event.type not in self._rules.facts:
             found.unknown[event.type] += 1
+
+    def _with_own_cause(self, item: Item) -> Item:
+        """Effects may stand before their causes: only at the end is it known what every cause is called."""
+        known = None if item.cause is None else self._renamed.get(item.cause)
+        return item if known is None else replace(item, cause=known)
 
     def _raw_lines(self, offset: int, number: int) -> Iterator[tuple[int, int, bytes, int]]:
         """(number, offset, bytes, next offset) of each line. Of one that is too long only the beginning is kept."""

@@ -1,8 +1,9 @@
 """The two vocabularies of VerMAS as one: older type and field names become those of today. Pure.
 
 The older one speaks of beads, molecules, hooks and polecats, today's of work orders, processes, assignments and
-workers. What a line was called is kept beside its data under `original_type`, and its id under `original_id`, so that
-nothing is lost on the way. Reads nothing, drops nothing: a name that is not in a table stays as it is.
+workers. What a line was called is kept beside its data under `original_type`, and its ids under `original_id`,
+`original_correlation` and `original_cause`, so that nothing is lost on the way. Reads nothing, drops nothing: a name
+that is not in a table stays as it is.
 
 Source of both tables: the VerMAS documents EVENTS.md, SCHEMAS.md, HOOKS.md, MESSAGING.md and GOVERNANCE.md.
 """
@@ -14,6 +15,8 @@ from agentplane.ids import NAMESPACE, EventId
 
 ORIGINAL_TYPE: Final = "original_type"  # in data: the type as its source wrote it, where that is another word
 ORIGINAL_ID: Final = "original_id"  # in data: the id as its source wrote it, where that is no UUID of ours
+ORIGINAL_CORRELATION: Final = "original_correlation"  # the same of what it belongs to (`conv-xyz789`)
+ORIGINAL_CAUSE: Final = "original_cause"  # and of what caused it
 
 TYPES: Final[dict[str, str]] = {
     "bead.created": "work_order.created",
@@ -39,6 +42,9 @@ TYPES: Final[dict[str, str]] = {
     "process.abandoned": "process.cancelled",
     "compliance.violation": "compliance.violation_detected",
 }
+
+# of types that are in no table: whose history they are is told by their family
+FAMILIES: Final[dict[str, str]] = {"bead": "work_order", "mol": "process", "hook": "assignment"}
 
 FIELDS: Final[dict[str, str]] = {
     "bead_id": "work_order_id",
@@ -69,6 +75,7 @@ _VALUES: Final[dict[str, dict[str, str | int]]] = {
     "message_type": {"POLECAT_DONE": "WORKER_DONE", "MERGE_READY": "READY_FOR_QA"},
     "priority": {"P0": 0, "P1": 1, "P2": 2, "P3": 3, "P4": 4},
     "ref_type": {"bead": "work_order", "mol": "process", "molecule": "process"},
+    "verdict": {"PASSED": "PASS", "FAILED": "FAIL"},
 }
 
 _FAMILIES: Final = frozenset(
@@ -86,7 +93,8 @@ def canonical_type(original: str) -> str | None:
     if original in TYPES:
         return TYPES[original]
     family, dot, rest = original.partition(".")
-    return original if family in _FAMILIES and dot and rest else None
+    family = FAMILIES.get(family, family)
+    return f"{family}.{rest}" if family in _FAMILIES and dot and rest else None
 
 
 def canonical_data(original: str, data: dict[str, Any]) -> dict[str, Any]:
@@ -135,4 +143,7 @@ def correlation_uuid(tenant: str, given: str) -> uuid.UUID:
 
 
 def _value(name: str, value: Any) -> Any:  # noqa: ANN401 - any JSON value
-    return _VALUES.get(name, {}).get(value, value) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    word = value.strip().upper().replace("-", "_").replace(" ", "_") if name == "verdict" else value
+    return _VALUES.get(name, {}).get(word, word)

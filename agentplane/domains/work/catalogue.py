@@ -63,8 +63,12 @@ DATA: Final[dict[str, type[Fact]]] = {
 }
 
 
+_SLIPS: Final = {work_orders.StatusChanged: work_orders.slip_of_status, work_orders.Updated: work_orders.slip_of_status}
+
+
 def _type(name: str, data: type[Fact]) -> FactType:
-    return FactType(name=name, data=data, stream=stream_of, description=(data.__doc__ or "").partition("\n")[0])
+    words = (data.__doc__ or "").partition("\n")[0]
+    return FactType(name=name, data=data, stream=stream_of, description=words, slip=_SLIPS.get(data))
 
 
 FACTS: Final[tuple[FactType, ...]] = tuple(_type(name, data) for name, data in DATA.items())

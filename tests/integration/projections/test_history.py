@@ -7,6 +7,7 @@ from itertools import product
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from agentplane.bus.memory import MemoryBus
 from agentplane.errors import NotFound, Refused
@@ -92,6 +93,24 @@ async def test_a_correlation_finds_its_events(history: tuple[StoredEvent, ...], 
     found, _ = await queries.events(tenant, wish, after=0, upto=len(history), limit=100)
     assert (found, False) == await reference.events(tenant, wish, after=0, upto=len(history), limit=100)
     assert len(found) > 1
+
+
+async def test_causes_find_their_effects(
+    history: tuple[StoredEvent, ...], store: PostgresEventStore, queries: LogQueries
+) -> None:
+    stream = StreamId("acme", "Thing", "default", "effect")
+    causes = [history[0].event.id, history[1].event.id, history[0].event.id]
+    effects = tuple(
+        replace(_big(stream, number, 1), causation_id=cause, correlation_id=uuid.UUID(int=number))
+        for number, cause in enumerate(causes, start=90_000)
+    )
+    await store.append(Append(stream=stream, expected_version=0, events=effects))
+    reference = MemoryLog(await store.read(0))
+    for tenant, wanted in product(["acme", "rival"], [(causes[0],), (causes[1], uuid.UUID(int=5)), ()]):
+        wish, window = EventFilter(causes=wanted), {"after": 0, "upto": len(history) + 3, "limit": 100}
+        assert await queries.events(tenant, wish, **window) == await reference.events(tenant, wish, **window)
+    found, _ = await queries.events("acme", EventFilter(causes=(causes[0],)), after=0, upto=99_999, limit=100)
+    assert [each.event for each in found] == [effects[0], effects[2]]
 
 
 @pytest.mark.parametrize("by", ["type", "kind", "phase", "actor", "name"])

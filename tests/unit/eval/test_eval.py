@@ -187,6 +187,20 @@ def test_throughput() -> None:
     assert found["llm_calls_per_work_order"].value == 45
 
 
+def test_a_status_merged_is_as_good_as_a_message_merged() -> None:
+    events = [created("w"), happened("work_order.status_changed", 60, work_order_id="w", to_status="merged")]
+    assert metrics(events)["time_to_merge"].value == 60
+    assert figures(events, "completion_rate_ended") == (0, 0, None)
+    events.append(happened("mail.sent", 30, message_id="m", to="a", message_type="MERGED", work_order_id="w"))
+    assert metrics(events)["time_to_merge"].value == 30
+
+
+def test_fractions_of_any_length_are_prompt_or_not() -> None:
+    words = ("29999.99999999999636202119", "1.5e-05", "30000.00000000000001")
+    checks = [happened("agent.assignment_checked", 1, response_ms=each) for each in words]
+    assert figures(checks, "assignment_compliance") == (2, 3, round(2 / 3, 6))
+
+
 def test_work_that_began_before_it_was_created_is_left_out_and_said_so() -> None:
     events = [created("w", 100), happened("agent.working", 50, actor="a", work_order_id="w")]
     wait = metrics(events)["queue_wait"]

@@ -47,6 +47,34 @@ def test_the_older_vocabulary_becomes_todays_and_is_kept() -> None:
     assert line.data["original_id"] == "evt-a1b2c3"
 
 
+def test_ids_are_kept_in_their_source_s_own_words() -> None:
+    data = read({**FLAT, "correlation_id": "conv-1", "caused_by": "evt-0"}).data
+    assert (data["original_correlation"], data["original_cause"]) == ("conv-1", "evt-0")
+    random = "8cf91d03-0710-4953-b1d1-9255cb06b132"
+    assert not read({**FLAT, "event_id": random, "correlation_id": random}).data.keys() & {
+        "original_id",
+        "original_correlation",
+        "original_cause",
+    }
+
+
+def test_types_are_known_however_they_are_spelt() -> None:
+    line = read({**FLAT, "event_type": "BEAD.Created"})
+    assert (line.type, line.data["original_type"], line.data["work_order_id"]) == (
+        "work_order.created",
+        "BEAD.Created",
+        "gt-def456",
+    )
+
+
+@pytest.mark.parametrize("document", [FLAT, GO, FOREIGN])
+def test_a_line_that_names_another_tenant_is_not_taken_in_any_form(document: dict[str, Any]) -> None:
+    with pytest.raises(BadLine) as caught:
+        read({**document, "tenant": "globex"})
+    assert caught.value.code == "import.tenant"
+    assert read({**document, "tenant": "acme"}).actor == read(document).actor
+
+
 def test_the_plain_form_is_taken_as_it_stands() -> None:
     line = read(FLAT, Format.PLAIN)
     assert (line.type, line.data) == ("bead.created", FLAT["data"])

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from agentplane.domains.work.aliases import event_uuid
 from agentplane.errors import Refused
 from agentplane.events.cloudevents import encode
+from agentplane.history.plain import encode_plain
 from agentplane.imports.reading import MAX_LINE_BYTES, Format
 from agentplane.imports.scan import Reader, Scanned
 from tests.unit.imports.made import NOW, RULES, Plane, flat, lines_of
@@ -103,6 +105,38 @@ async def test_an_export_of_what_was_imported_is_the_same_as_the_file_it_came_fr
     assert await there.state() == await here.state()
     (report,) = await there.take(lines_of(documents))  # from where it came first
     assert (report["duplicates"], report["stored"]) == (3, 0)
+
+
+@pytest.mark.parametrize("form", [Format.AUTO, Format.PLAIN])
+async def test_our_plain_form_of_what_was_imported_is_the_same_as_the_file_it_came_from(form: Format) -> None:
+    documents = [{**flat(1, seconds=5), "caused_by": "evt-0002"}, flat(2, seconds=5)]
+    documents.append({**flat(3), "correlation_id": None})
+    here, there, other = Plane("acme"), Plane("acme"), Plane("globex")
+    await here.take(lines_of(documents))
+    exported = text(*[encode_plain(each) + b"\n" for each in await here.events()])
+    for plane, duplicates in ((here, 3), (there, 0), (other, 0)):
+        lines = Reader(io.BytesIO(exported), form, plane.rules, "acme")
+        (report,) = await plane.take([lines.line(item) for item in lines.scan(NOW).items])
+        assert (report["duplicates"], report["stored"]) == (duplicates, 3 - duplicates)
+    assert await there.state() == await here.state()
+    (report,) = await there.take(lines_of(documents))
+    assert (report["duplicates"], report["stored"]) == (3, 0)
+
+
+def test_causes_in_an_export_of_ours_are_known_for_order_and_for_circles() -> None:
+    names = {each: str(event_uuid("acme", each)) for each in ("evt-1", "evt-2")}
+    lines = [
+        {
+            **flat(1, seconds=5),
+            "event_id": names[own],
+            "caused_by": names[cause] if cause else None,
+            "data": {**flat(1)["data"], "original_id": own},
+        }
+        for own, cause in (("evt-2", "evt-1"), ("evt-1", None))
+    ]
+    assert [item.number for item in scan(text(*lines)).items] == [2, 1]
+    lines[1]["caused_by"] = names["evt-2"]
+    assert [each.code for each in scan(text(*lines)).problems] == ["history.cycle", "history.cycle"]
 
 
 def test_unknown_types_are_counted() -> None:

@@ -24,7 +24,7 @@ class Sent(Fact, frozen=True, kw_only=True):
     subject: Line = ""
     body: Text = ""
     message_type: Annotated[str, Meta(max_length=60, description="WORKER_DONE, READY_FOR_QA, MERGED, …")] | None = None
-    priority: Annotated[str, Meta(pattern="^(urgent|normal|low)$")] = "normal"
+    priority: Annotated[str, Meta(max_length=60, description="urgent, normal, low, or what its source says")] = "normal"
     work_order_id: Annotated[str, Meta(description="The work order that it is about")] | None = None
 
 

@@ -36,6 +36,12 @@ class Ending(StrEnum):
     ABANDONED = "abandoned"
 
 
+StatusWord = Annotated[
+    str,
+    Meta(
+        min_length=1, max_length=60, description="open, assigned, in_progress, closed, or what its source says: merged"
+    ),
+]
 Title = Annotated[str, Meta(min_length=1, max_length=1000, description="What should be done")]
 Sort = Annotated[
     str, Meta(max_length=60, description="task, bug, feature, epic, merge-request, or what its source says")
@@ -64,7 +70,7 @@ class Changes(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     priority: Priority | msgspec.UnsetType = msgspec.UNSET
     labels: tuple[Line, ...] | msgspec.UnsetType = msgspec.UNSET
     assignee: Agent | msgspec.UnsetType | None = msgspec.UNSET
-    status: Status | msgspec.UnsetType = msgspec.UNSET
+    status: StatusWord | msgspec.UnsetType = msgspec.UNSET
 
 
 class Updated(Fact, frozen=True, kw_only=True):
@@ -78,8 +84,8 @@ class StatusChanged(Fact, frozen=True, kw_only=True):
     """A work order went from one status to another."""
 
     work_order_id: WorkOrderId
-    from_status: Status | None = None
-    to_status: Status
+    from_status: StatusWord | None = None
+    to_status: StatusWord
 
 
 class Assigned(Fact, frozen=True, kw_only=True):
@@ -111,3 +117,13 @@ class Stuck(Fact, frozen=True, kw_only=True):
 
     work_order_id: WorkOrderId
     reason: Text = ""
+
+
+def slip_of_status(said: StatusChanged | Updated) -> str | None:
+    """A status that is none of ours is kept in a history; recorded by hand, it is a slip of the pen."""
+    field, word = (
+        ("to_status", said.to_status) if isinstance(said, StatusChanged) else ("changes.status", said.changes.status)
+    )
+    if isinstance(word, msgspec.UnsetType) or word in set(Status):
+        return None
+    return f"{field} is none of {', '.join(Status)}"

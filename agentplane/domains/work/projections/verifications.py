@@ -138,8 +138,8 @@ def _newest(known: dict[str, Said], criterion: str, value: str, stored: StoredEv
 
 def present(row: dict[str, Any], _: object) -> dict[str, Any]:
     """A verification with its tests and audits in plain words."""
-    tests = {name: said["value"] for name, said in row["tests"].items()}
-    audits = {name: said["value"] for name, said in row["audits"].items()}
+    tests = {name: said["value"] for name, said in sorted(row["tests"].items())}
+    audits = {name: said["value"] for name, said in sorted(row["audits"].items())}
     passed = sum(value == "passed" for value in tests.values())
     history = [{name: value for name, value in each.items() if name != "stamp"} for each in row["history"]]
     words = f"{passed}/{len(tests)}" if tests else None

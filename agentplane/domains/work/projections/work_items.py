@@ -21,7 +21,8 @@ from agentplane.events.model import StoredEvent
 from agentplane.events.origin import is_imported
 
 KIND: Final = "WorkItem"
-_RANK: Final = {Status.OPEN: 1, Status.ASSIGNED: 2, Status.IN_PROGRESS: 3, Status.CLOSED: 4}
+_RANK: Final[dict[str, int]] = {Status.OPEN: 1, Status.ASSIGNED: 2, Status.IN_PROGRESS: 3, Status.CLOSED: 4}
+_OWN_WORD: Final = 3  # a status of a source's own (`merged`) is some sort of progress
 
 
 class WorkItem(Stamped, frozen=True, kw_only=True):
@@ -33,7 +34,7 @@ class WorkItem(Stamped, frozen=True, kw_only=True):
     priority: int = 2  # 0 the most urgent
     labels: tuple[str, ...] = ()
     created_by: str | None = None
-    status: Status = Status.OPEN
+    status: str = Status.OPEN.value  # one of Status, or a source's own word
     assignee: str | None = None
     blocked: str | None = None  # why it waits; None: it does not
     stuck: str | None = None
@@ -90,11 +91,11 @@ def _stuck(view: WorkItem, stored: StoredEvent, said: w.Stuck) -> WorkItem:
     return set_newest(view, stored, 1, stuck=said.reason or "yes")
 
 
-def _moved(view: WorkItem, stored: StoredEvent, status: Status) -> WorkItem:
+def _moved(view: WorkItem, stored: StoredEvent, status: str) -> WorkItem:
     """Whoever moves on is neither blocked nor stuck any more; whoever is opened again has not ended."""
-    at, rank = stored.event.time, _RANK[status]
-    reopened = {} if status is Status.CLOSED else {"ending": None, "reason": ""}
-    after = set_newest(view, stored, rank, status=status, blocked=None, stuck=None, **reopened)
+    at, rank = stored.event.time, _RANK.get(status, _OWN_WORD)
+    reopened = {} if status == Status.CLOSED else {"ending": None, "reason": ""}
+    after = set_newest(view, stored, rank, status=str(status), blocked=None, stuck=None, **reopened)
     match status:
         case Status.ASSIGNED:
             return replace(after, assigned_at=earlier(view.assigned_at, at))

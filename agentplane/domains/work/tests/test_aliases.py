@@ -24,6 +24,10 @@ from agentplane.domains.work.streams import FOREIGN, stream_of
         ("mol.abandoned", "process.cancelled"),
         ("mail.sent", "mail.sent"),
         ("work_order.closed", "work_order.closed"),
+        ("bead.reopened", "work_order.reopened"),
+        ("mol.squashed", "process.squashed"),
+        ("hook.stolen", "assignment.stolen"),
+        ("bead", None),
         ("invoice.paid", None),
         ("work_order", None),
         ("", None),
@@ -61,6 +65,21 @@ def test_both_names_at_once_lose_nothing() -> None:
 def test_priorities_may_be_words_as_people_say_them() -> None:
     assert canonical_data("bead.created", {"priority": "P0"})["priority"] == 0
     assert canonical_data("bead.updated", {"changes": {"priority": "P4"}})["changes"] == {"priority": 4}
+
+
+@pytest.mark.parametrize(
+    ("word", "verdict"),
+    [
+        ("pass", "PASS"),
+        ("Failed", "FAIL"),
+        ("needs-human", "NEEDS_HUMAN"),
+        ("needs human", "NEEDS_HUMAN"),
+        ("PASS", "PASS"),
+        ("maybe", "MAYBE"),
+    ],
+)
+def test_verdicts_may_be_written_as_people_do(word: str, verdict: str) -> None:
+    assert canonical_data("verify.verdict", {"verdict": word})["verdict"] == verdict
 
 
 def test_type_means_the_issue_type_only_where_a_work_order_is_created() -> None:

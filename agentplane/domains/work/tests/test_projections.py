@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from agentplane.domains.views import Look
 from agentplane.domains.work.aliases import event_uuid
-from agentplane.domains.work.projections import agents, processes, rules
+from agentplane.domains.work.projections import agents, processes, rules, verifications
 from agentplane.domains.work.projections.agents import AGENTS
 from agentplane.domains.work.projections.assignments import ASSIGNMENTS
 from agentplane.domains.work.projections.messages import MESSAGES
@@ -102,6 +102,22 @@ def test_a_work_order_that_is_opened_again_has_not_ended() -> None:
     assert view.closed_at is not None
 
 
+def test_a_status_that_is_a_source_s_own_word_is_kept_and_has_not_ended() -> None:
+    begun = happened("work_order.status_changed", 5, work_order_id="wo-3", to_status="in_progress")
+    merged = happened("work_order.status_changed", 9, work_order_id="wo-3", to_status="merged")
+    view = folded(WORK_ITEMS, [merged, begun])["wo-3"]
+    assert (view.status, view.ending, view.unreadable) == ("merged", None, 0)
+    closed = happened("work_order.status_changed", 9, work_order_id="wo-3", to_status="closed")
+    assert folded(WORK_ITEMS, [closed, merged, begun])["wo-3"].status == "closed"
+
+
+def test_tests_and_audits_are_shown_in_one_order_whatever_came_first() -> None:
+    tests = [happened("verify.test_executed", 1, work_order_id="w", criterion=each, passed=True) for each in ("b", "a")]
+    for events in (tests, tests[::-1]):
+        shown = verifications.present(row(folded(VERIFICATIONS, events)["w"]), None)
+        assert list(shown["tests"]) == ["a", "b"]
+
+
 def test_a_deleted_document_leaves_its_work_item_marked() -> None:
     stream = happened("work_order.created", 0, work_order_id="wo-1", title="t").stream
     gone = replace(happened("x.y", 9), stream=stream, type="resource.deleted", data={"uid": "u", "generation": 1})
@@ -182,7 +198,7 @@ def test_a_waiver_that_has_run_out_waives_nothing() -> None:
 
 
 def test_data_that_cannot_be_read_are_counted_and_stop_nothing() -> None:
-    bad = happened("work_order.status_changed", 1, work_order_id="wo-1", to_status="sideways")
+    bad = happened("work_order.status_changed", 1, work_order_id="wo-1", to_status=["sideways"])
     good = happened("work_order.created", 0, work_order_id="wo-1", title="t")
     view = folded(WORK_ITEMS, [bad, good])["wo-1"]
     assert (view.unreadable, view.title) == (1, "t")
