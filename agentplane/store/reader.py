@@ -11,6 +11,7 @@ from agentplane.errors import Transient
 from agentplane.events.model import StoredEvent, StreamId
 from agentplane.store import sql
 from agentplane.store.connection import Link, Row
+from agentplane.store.pipeline import announced
 from agentplane.store.scanning import Lean, scan
 
 MAX_PAGE: Final = 10_000
@@ -87,8 +88,7 @@ class LogReader:
             if connection is not listening:
                 await connection.execute(f"LISTEN {sql.CHANNEL}")
                 return connection
-            async for _ in connection.notifies(timeout=self._poll_s, stop_after=1):
-                pass
+            await announced(connection, self._poll_s)
             return connection
 
     async def _fetch(self, statement: LiteralString, parameters: tuple[object, ...]) -> tuple[StoredEvent, ...]:

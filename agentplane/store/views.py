@@ -21,6 +21,7 @@ from agentplane.store import view_tables as tables
 from agentplane.store.connection import Link, Row
 from agentplane.store.projecting import Events, Stepped, pass_by, prepare, read, step
 from agentplane.store.rebuilding import rebuild
+from agentplane.store.together import move
 from agentplane.store.upgrading import BUILDS, GRACE_S, Upgrades
 from agentplane.store.view_status import read_status
 
@@ -161,8 +162,16 @@ class ViewStore:
         total = 0
         while folded := await self._take_turns():
             total += folded
+            if self._at_head():
+                break
         self._page = None
         return total
+
+    def _at_head(self) -> bool:
+        """Whether there was nothing after where all of them are now."""
+        if self._page is None or self._page[1]:
+            return False
+        return all(self._positions.get(name) == self._page[0] for name in self._projections if self._goes(name))
 
     async def _take_turns(self) -> int:
         """A batch for each projection, those that stand at the same place one after the other: a page is read once."""
@@ -171,6 +180,9 @@ class ViewStore:
         going = [name for name in self._projections if self._goes(name)]
         folded = sum([await self.step(name) for name in going if name not in self._positions])
         for position in sorted({self._positions[name] for name in going if name in self._positions}):
+            if together := await self._move(position):
+                folded += together
+                continue
             passed = await self._pass_by(position)
             if passed is None:
                 continue  # there is nothing after it
@@ -178,27 +190,49 @@ class ViewStore:
             folded += passed + sum([await self.step(name) for name in here])
         return folded
 
+    async def _move(self, position: int) -> int:
+        """Move all that stand at a position at once, if few events follow; by how many events. 0: one by one."""
+        async with self._turn, self._link.use() as connection:
+            self._meet(connection)
+            page = await self._page_after(connection, position)
+            here = [each for name, each in self._projections.items() if self._is_at(name, position)]
+            if not page or not here or len(page) == self._batch:
+                return 0
+            moved = await move(connection, here, position, page, limit=self._batch)
+        if moved is None:
+            return 0
+        until = page[-1].sequence
+        self._page = (until, moved.following)
+        self._note(here, moved.names, until)
+        return len(page) * len(moved.names)
+
+    def _is_at(self, name: str, position: int) -> bool:
+        return self._goes(name) and self._positions.get(name) == position
+
+    def _note(self, projections: Sequence[Projection], moved: frozenset[str], until: int) -> None:
+        """Where projections are now; of one whose checkpoint is elsewhere the next step finds out."""
+        for each in projections:
+            if each.name in moved:
+                self._positions[each.name] = until
+            else:
+                self._positions.pop(each.name, None)
+
     async def _pass_by(self, position: int) -> int | None:
         """Move on all projections at a position to which the next events do nothing; by how many events.
 
         Most domains have nothing to do with most events: a transaction for each of them would hold up the others.
         None: there are no events yet.
         """
-        going = [each for each in self._projections.values() if self._goes(each.name)]
         async with self._turn, self._link.use() as connection:
             page = await self._page_after(connection, position)
             if not page:
                 return None
-            here = [each for each in going if self._positions.get(each.name) == position]
+            here = [each for name, each in self._projections.items() if self._is_at(name, position)]
             idle = [each for each in here if passes_by(each, page)]
             if not idle:
                 return 0
             moved = await pass_by(connection, idle, position, page[-1].sequence)
-        for each in idle:
-            if each.name in moved:
-                self._positions[each.name] = page[-1].sequence
-            else:  # its checkpoint is elsewhere by now: the next step looks
-                self._positions.pop(each.name)
+        self._note(idle, moved, page[-1].sequence)
         return len(page) * len(moved)
 
     async def status(self) -> tuple[Status, ...]:

@@ -1,0 +1,164 @@
+"""Many prepared statements in one round trip, spoken to libpq directly.
+
+The driver's own pipeline makes a cursor, a plan of adapters and several waits for each statement, which costs more than
+most statements here. Values travel as bytes: text and bytea as they are, everything else in its text form. Errors are
+psycopg's, as everywhere below `connection.translated`; whoever is cancelled here must drop the connection.
+"""
+
+import asyncio
+import contextlib
+import itertools
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final, LiteralString
+from weakref import WeakKeyDictionary
+
+from psycopg import AsyncConnection, errors
+from psycopg.adapt import Transformer
+from psycopg.pq import ExecStatus
+from psycopg.pq.abc import PGconn, PGresult
+
+from agentplane.store.connection import Row
+
+_GOOD: Final = (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK)
+_BINARY: Final = 1
+
+_numbers = itertools.count(1)
+_prepared: WeakKeyDictionary[AsyncConnection[Row], dict[str, bytes]] = WeakKeyDictionary()  # names by statement
+
+
+class Pipeline:
+    """Statements for one round trip; their placeholders are %s or %b. Transactions are the caller's statements."""
+
+    def __init__(self, connection: AsyncConnection[Row]) -> None:
+        self._connection = connection
+        self._names = _prepared.setdefault(connection, {})
+        self._waiting: list[tuple[LiteralString, Sequence[object]]] = []
+
+    def add(self, statement: LiteralString, values: Sequence[object] = ()) -> int:
+        """Add a statement; which of the results will be its."""
+        self._waiting.append((statement, values))
+        return len(self._waiting) - 1
+
+    async def run(self) -> list[PGresult]:
+        """All results, in binary form.
+
+        Raises:
+            psycopg.Error: of the first statement that failed; those after it were not run. What is prepared on this
+                connection is no longer counted upon.
+        """
+        pgconn, waiting, self._waiting = self._connection.pgconn, self._waiting, []
+        pgconn.enter_pipeline_mode()
+        wanted = [self._send(pgconn, *each) for each in waiting]
+        pgconn.pipeline_sync()
+        results, failed = [], None
+        while True:
+            result = await _result(pgconn)
+            if result is None:
+                continue
+            if result.status == ExecStatus.PIPELINE_SYNC:
+                break
+            results.append(result)
+            if result.status not in _GOOD and failed is None:
+                failed = result
+        pgconn.exit_pipeline_mode()
+        if failed is not None:
+            self._names.clear()
+            raise errors.error_from_result(failed, "utf-8")
+        return [results[place] for place in itertools.accumulate(wanted, initial=-1)][1:]
+
+    def _send(self, pgconn: PGconn, statement: LiteralString, values: Sequence[object]) -> int:
+        """Hand one to libpq; how many results it has."""
+        name = self._names.get(statement)
+        fresh = name is None
+        if name is None:
+            name = self._names[statement] = b"agentplane_%d" % next(_numbers)
+            pgconn.send_prepare(name, _numbered(statement))
+        encoded = [_encoded(value) for value in values]
+        pgconn.send_query_prepared(name, [data for data, _ in encoded], [form for _, form in encoded], _BINARY)
+        return 2 if fresh else 1
+
+
+def rows(connection: AsyncConnection[Row], result: PGresult) -> list[Row]:
+    """A result as the driver's cursors would yield it."""
+    transformer = Transformer(connection)
+    transformer.set_pgresult(result)
+    return transformer.load_rows(0, result.ntuples, tuple)
+
+
+def forget(connection: AsyncConnection[Row]) -> None:
+    """After a rollback through the driver, which drops all prepared statements."""
+    _prepared.pop(connection, None)
+
+
+def _numbered(statement: str) -> bytes:
+    parts = statement.replace("%b", "%s").split("%s")
+    return "".join([part + f"${place}" for place, part in enumerate(parts[:-1], start=1)] + parts[-1:]).encode()
+
+
+def _encoded(value: object) -> tuple[bytes | None, int]:
+    match value:
+        case None:
+            return None, 0
+        case bytes():
+            return value, _BINARY
+        case str():  # binary, so that a NUL is refused instead of ending it
+            return value.encode(), _BINARY
+        case bool():
+            return (b"t" if value else b"f"), 0
+        case int():
+            return b"%d" % value, 0
+        case datetime():
+            return value.isoformat().encode(), 0
+    raise TypeError(f"no form for a {type(value).__name__}")
+
+
+async def announced(connection: AsyncConnection[Row], within_s: float) -> None:
+    """Return at the next announcement (NOTIFY), or when time is up. However many have gathered count as one.
+
+    Raises:
+        psycopg.OperationalError: the connection broke.
+    """
+    pgconn = connection.pgconn
+    if _taken(pgconn):
+        return
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(within_s):
+            await ready(pgconn.socket, writable=False)
+    pgconn.consume_input()
+    _taken(pgconn)
+
+
+def _taken(pgconn: PGconn) -> bool:
+    found = False
+    while pgconn.notifies() is not None:
+        found = True
+    return found
+
+
+async def _result(pgconn: PGconn) -> PGresult | None:
+    """The next result; None after the last of a statement. Raises psycopg.OperationalError: the connection broke."""
+    while pgconn.flush() or pgconn.is_busy():
+        await ready(pgconn.socket, writable=bool(pgconn.flush()))
+        pgconn.consume_input()
+    return pgconn.get_result()
+
+
+async def ready(socket: int, *, writable: bool) -> None:
+    """Wait until there is something to read, or room to write if something waits to be written."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[None] = loop.create_future()
+    loop.add_reader(socket, _wake, future)
+    if writable:
+        loop.add_writer(socket, _wake, future)
+    try:
+        await future
+    finally:
+        loop.remove_reader(socket)
+        if writable:
+            loop.remove_writer(socket)
+
+
+def _wake(future: "asyncio.Future[None]") -> None:
+    if not future.done():
+        future.set_result(None)
