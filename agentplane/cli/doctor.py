@@ -48,9 +48,16 @@ def _machine(ctx: click.Context, role: str) -> "list[Check]":
 
 def _fleet(ctx: click.Context) -> "list[Check]":
     from agentplane.cli.asking import ask
+    from agentplane.clock import SystemClock
+    from agentplane.doctor.certificates import of_bus
+    from agentplane.doctor.check import healthy
     from agentplane.doctor.fleet import fleet
 
-    return fleet([line.executor for line in ask(ctx, lambda client: client.executors())])
+    context = contexts.current(ctx)
+    found = of_bus(context.servers, context.tls, SystemClock().now())
+    if not healthy(found):  # nobody answers over such a bus
+        return found
+    return [*found, *fleet([line.executor for line in ask(ctx, lambda client: client.executors())])]
 
 
 def _table(checks: "list[Check]") -> None:

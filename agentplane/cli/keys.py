@@ -14,6 +14,7 @@ from agentplane.cli import render
 @click.option("--person", "people", multiple=True, help="Who submits runs.")
 @click.option("--executor", "executors", multiple=True, help="An executor that is not to make its own keys, and join.")
 @click.option("--tenant", default="default", show_default=True, help="These people's tenant.")
+@click.option("--renew-certificate", is_flag=True, help="Only make the bus's certificate anew: same names, two years.")
 @render.output_option
 def keys(  # noqa: PLR0917 - one parameter per option
     directory: Path,
@@ -22,6 +23,7 @@ def keys(  # noqa: PLR0917 - one parameter per option
     people: tuple[str, ...],
     executors: tuple[str, ...],
     tenant: str,
+    renew_certificate: bool,
     output: str,
 ) -> int:
     """Make the keys, passwords and certificate of a fleet in DIRECTORY. What exists is kept.
@@ -34,6 +36,11 @@ def keys(  # noqa: PLR0917 - one parameter per option
 
     from agentplane.keys import fleet
 
+    if renew_certificate:
+        file = fleet.renew(directory, datetime.now(UTC))
+        render.emit({"directory": str(directory), "made": [str(file)]}, output, lambda: click.echo(str(file)))
+        render.say("bring it to the control host in the old one's place, and restart nats-server: nothing else changes")
+        return 0
     wanted = fleet.Wanted(addresses=addresses, executors=executors, people=people, operators=operators, tenant=tenant)
     directory.mkdir(parents=True, exist_ok=True)
     made = fleet.make(directory, wanted, datetime.now(UTC))

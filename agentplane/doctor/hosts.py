@@ -11,7 +11,7 @@ from agentplane.backup.series import whole
 from agentplane.backup.settings import BackupSettings
 from agentplane.daemon import bus
 from agentplane.daemon.config import NatsSettings, PostgresSettings, load_settings
-from agentplane.doctor import services
+from agentplane.doctor import certificates, services
 from agentplane.doctor.check import Check, Role, failed, passed, skipped
 from agentplane.doctor.units import Show, Unit, show, unit
 from agentplane.errors import AgentplaneError
@@ -43,7 +43,7 @@ def host(role: Role, *, now: datetime, ask: Show = show) -> list[Check]:
     main = units[0] if role is Role.CONTROL else units[-1]
     if role is Role.EXECUTOR:
         checks += _sandboxes(main, ask)
-    return [*checks, *_connections(role, main), _backup(role, now, ask)]
+    return [*checks, *_connections(role, main, now), _backup(role, now, ask)]
 
 
 def state_dir(role: Role, ask: Show = show) -> Path | None:
@@ -121,7 +121,7 @@ def _credential(id_: str, path: Path) -> Check:
     return passed(id_, str(path))
 
 
-def _connections(role: Role, main: Unit) -> list[Check]:
+def _connections(role: Role, main: Unit, now: datetime) -> list[Check]:
     """The bus, and for a control host the database, as its daemon reaches them."""
     if main.config is None or not main.up:
         return [skipped("bus.reachable", f"{main.name} does not run")]
@@ -130,10 +130,10 @@ def _connections(role: Role, main: Unit) -> list[Check]:
             from services.control.config import ControlSettings  # noqa: PLC0415 - a daemon's model, only where it is
 
             control = load_settings(main.config, ControlSettings)
-            return [*_database(control.postgres), _bus(control.nats)]
+            return [*_database(control.postgres), *_bus(control.nats, now)]
         from services.executor.config import ExecutorSettings  # noqa: PLC0415
 
-        return [_bus(load_settings(main.config, ExecutorSettings).nats)]
+        return _bus(load_settings(main.config, ExecutorSettings).nats, now)
     except AgentplaneError as exc:
         return [skipped("bus.reachable", exc.message)]
 
@@ -142,7 +142,11 @@ def _database(settings: PostgresSettings) -> list[Check]:
     return services.postgres(settings.full_conninfo(), latest_version(), fix=_DATABASE)
 
 
-def _bus(settings: NatsSettings) -> Check:
+def _bus(settings: NatsSettings, now: datetime) -> list[Check]:
+    return [_reachable(settings), *certificates.of_bus(settings.servers, settings.encryption, now)]
+
+
+def _reachable(settings: NatsSettings) -> Check:
     where = ", ".join(settings.servers)
     try:
         asyncio.run(_connect(settings))

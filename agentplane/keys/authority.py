@@ -59,6 +59,16 @@ def server(authority_key_pem: bytes, key_pem: bytes, names: Sequence[str], now: 
     return builder.sign(signer, hashes.SHA256()).public_bytes(Encoding.PEM)
 
 
+def names(certificate_pem: bytes) -> tuple[str, ...]:
+    """The host names and addresses that a server's certificate is for. Raises Refused (`keys.type`): it has none."""
+    try:
+        certificate = x509.load_pem_x509_certificate(certificate_pem)
+        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (ValueError, x509.ExtensionNotFound) as exc:
+        raise Refused("not a certificate that we made", code="keys.type", hint="a server's, in PEM") from exc
+    return tuple(str(each.value) for each in found)
+
+
 def _builder(
     subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, now: datetime, lifetime: timedelta
 ) -> x509.CertificateBuilder:

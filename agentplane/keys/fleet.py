@@ -30,7 +30,7 @@ from agentplane.bus.callout import Issuer
 from agentplane.bus.users import BusUsers
 from agentplane.caches.keys import public_part, secret_text
 from agentplane.daemon.config import check_settings, load_document
-from agentplane.errors import Broken, Conflict, Refused
+from agentplane.errors import Broken, Conflict, NotFound, Refused
 from agentplane.evidence.edge import generate_key_pair
 from agentplane.ids import DNS_LABEL
 from agentplane.keys import authority
@@ -68,6 +68,30 @@ def make(directory: Path, wanted: Wanted, now: datetime) -> tuple[Path, ...]:
     except OSError as exc:
         raise Broken(f"cannot write: {exc.strerror}", code="keys.unwritable", where=str(exc.filename)) from exc
     return tuple(sorted(_files(directory) - before))
+
+
+def renew(directory: Path, now: datetime) -> Path:
+    """A new certificate of the bus for the same key and names, in the old one's place in one step; the file.
+
+    Raises:
+        NotFound: `keys.missing`: there is no certificate, or no authority to sign with. Broken: `keys.unwritable`.
+    """
+    host, signer = directory / "secret" / "control", directory / "secret" / "authority" / "ca.key"
+    file = host / "bus.pem"
+    try:
+        names = authority.names(file.read_bytes())
+        made = authority.server(signer.read_bytes(), (host / "bus.key").read_bytes(), names, now)
+        beside = file.with_suffix(".pem.new")
+        beside.write_bytes(made)
+        beside.replace(file)
+    except FileNotFoundError as exc:
+        hint = "name the directory that `agentplane keys` made, with secret/authority in it"
+        raise NotFound(
+            "is not there", code="keys.missing", where=exc.filename and str(exc.filename), hint=hint
+        ) from exc
+    except OSError as exc:
+        raise Broken(f"cannot write: {exc.strerror}", code="keys.unwritable", where=str(exc.filename)) from exc
+    return file
 
 
 def _check(wanted: Wanted, *, certified: bool) -> None:

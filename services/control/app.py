@@ -17,6 +17,7 @@ from agentplane.controllers.leases import Patience
 from agentplane.controllers.runs import Office
 from agentplane.controllers.schedule import Scheme
 from agentplane.daemon.bus import connect
+from agentplane.daemon.certificates import with_certificates
 from agentplane.daemon.lifecycle import Lifecycle
 from agentplane.daemon.logs import get_logger
 from agentplane.domains.discovery import installed
@@ -185,7 +186,8 @@ async def run(settings: ControlSettings, lifecycle: Lifecycle) -> None:
             if (joining := settings.joining) is not None:
                 watching = _watch_connections(settings, joining.watcher_nkey_seed_file, control, lifecycle)
                 lifecycle.spawn(watching, "connections")
-            async with exposed(settings.metrics_port, gauges(control.runtime, control.vigil, relay[0])):
+            own = gauges(control.runtime, control.vigil, relay[0])
+            async with exposed(settings.metrics_port, with_certificates(settings.nats, own)):
                 await _serve(control, relay, lifecycle)
             await cursor.close()
         finally:

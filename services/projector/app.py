@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 
 from agentplane.bus.nats import NatsBus
 from agentplane.daemon.bus import connect
+from agentplane.daemon.certificates import with_certificates
 from agentplane.daemon.config import NatsSettings
 from agentplane.daemon.lifecycle import Lifecycle
 from agentplane.daemon.logs import get_logger
@@ -64,7 +65,7 @@ async def run(settings: ProjectorSettings, lifecycle: Lifecycle) -> None:
         history = LogQueries(answers)
         domains = ViewAnswers(installed().registry, ViewRows(answers), history)
         await QueryServer(bus, answers, history, lambda name: _rebuild(views, name), progress, domains=domains).start()
-        async with exposed(settings.metrics_port, gauges(answers.status, mirror)):
+        async with exposed(settings.metrics_port, with_certificates(settings.nats, gauges(answers.status, mirror))):
             lifecycle.ready("projecting and answering")
             await lifecycle.stopping.wait()
     finally:

@@ -14,7 +14,10 @@ from agentplane.metrics.counters import REGISTRY
 
 ROOT = Path(__file__).resolve().parents[3]
 MONITORING = ROOT / "docs" / "monitoring"
-SOURCES = ("services/control/gauges.py", "services/projector/gauges.py", "services/executor/daemon.py")
+SOURCES = (
+    *("services/control/gauges.py", "services/projector/gauges.py", "services/executor/daemon.py"),
+    "agentplane/daemon/certificates.py",
+)
 NAME = re.compile(r"\bagentplane_[a-z_]+")
 
 
