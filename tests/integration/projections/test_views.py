@@ -216,9 +216,7 @@ async def test_what_a_crash_of_the_server_set_back_is_folded_again_without_new_e
             "SELECT pg_terminate_backend(pid, 20000) FROM pg_stat_activity WHERE usename = %s AND datname = %s",
             [PROJECT, database.name],
         )
-    with pytest.raises(Transient):
-        await views.catch_up()
-    assert await views.catch_up() > 0
+    assert await views.catch_up() > 0  # over a new connection, where no position is believed
     assert tables(database) == before
 
 
