@@ -37,7 +37,7 @@ def documents_options(command: Decorated) -> Decorated:
             "files",
             multiple=True,
             type=click.Path(path_type=Path),
-            help="JSON or YAML, also several: `---` between them, a list, or JSON lines; - is stdin. May be given again.",
+            help="JSON or YAML; several: after `---`, as a list or as JSON lines. - is stdin. May be given again.",
         ),
     ):
         command = decorate(command)

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -14,7 +14,7 @@ from agentplane.cli import render
 from agentplane.cli.naming import joined
 from agentplane.cli.shown import Shown, show
 from agentplane.cli.view_rows import Asker, Row
-from agentplane.errors import Refused
+from agentplane.errors import NotFound, Refused
 from agentplane.history.spans import parse_span
 
 if TYPE_CHECKING:
@@ -123,7 +123,18 @@ async def _asked(ctx: click.Context, question: Callable[[Asker], Any]) -> Any:  
     context = contexts.current(ctx)
     stale_after = span(ctx.params.get("stale_after") or "15m")
     async with contexts.connected(context) as bus:
-        return await question(Asker(bus, context.tenant, stale_after, _namespace(ctx)))
+        return await _known_there(question(Asker(bus, context.tenant, stale_after, _namespace(ctx))))
+
+
+async def _known_there(answer: Awaitable[Any]) -> Any:  # noqa: ANN401 - rows
+    """Raises NotFound, with what to do where the domain is installed here and not there."""
+    try:
+        return await answer
+    except NotFound as error:
+        if error.code != "view.unknown":
+            raise
+        hint = "install its domain where control and projector run, and restart them; here it is"
+        raise NotFound(error.message, code=error.code, where=error.where, hint=hint) from None
 
 
 def span(text: str) -> timedelta:

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -50,6 +51,30 @@ def test_the_worked_example_is_found_by_its_entry_point(tmp_path: Path) -> None:
     kinds = json.loads(agentplane("kinds", "-o", "json", env=env))
     assert [each["kind"] for each in kinds] == ["Run", "Executor", "Organization", "WorkOrder", "Ticket"]
     assert json.loads(agentplane("schema", "Ticket.title", "-o", "json", env=env))["type"] == "string"
+
+
+def test_the_worked_example_is_a_whole_package_and_its_document_fits(tmp_path: Path) -> None:
+    text = (DOCS / "domains.md").read_text()
+    (package,) = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    (ticket,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    declared = tomllib.loads(package)
+    assert declared["project"].keys() >= {"name", "version"}
+    assert declared["project"]["entry-points"][GROUP] == {"tickets": "ticket_domain:DOMAIN"}
+    env = installed_example(tmp_path)
+    assert all((tmp_path / f"{module}.py").exists() for module in declared["tool"]["setuptools"]["py-modules"])
+    (tmp_path / "ticket.yaml").write_text(ticket)
+    play = """
+from datetime import UTC, datetime
+from pathlib import Path
+from agentplane.documents.edge import read_documents
+from agentplane.domains.simulation import play
+from ticket_domain import DOMAIN
+(document,) = read_documents(Path("ticket.yaml"))
+print(play(DOMAIN, document.value, now=datetime(2026, 3, 1, tzinfo=UTC)).after.status["phase"])
+"""
+    run = [sys.executable, "-c", play]
+    done = subprocess.run(run, env=env, check=True, capture_output=True, text=True, timeout=60, cwd=tmp_path)
+    assert done.stdout == "Assigned\n"
 
 
 def test_the_worked_examples_tests_pass(tmp_path: Path) -> None:
