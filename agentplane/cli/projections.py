@@ -34,10 +34,8 @@ def status(ctx: click.Context, output: str) -> int:
     waiting      before an event that a newer program wrote
     stopped      before an event that it cannot fold; what was served goes on being served
     """  # noqa: D301 - \b is click's
-    from agentplane.projections.status import words
-
     answer = ask(ctx, lambda client: client.projections())
-    rows = [(each.projection, _state(each), *_numbers(each), words(each) or "-") for each in answer]
+    rows = [(each.projection, _state(each), *_numbers(each), _why(each)) for each in answer]
     headers = ["projection", "state", "version", "building", "position", "lag", "events/s", "message"]
     render.emit(builtins(answer), output, lambda: render.table(headers, rows, empty="none"))
     return 1 if any(_is_stuck(each) for each in answer) else 0
@@ -59,6 +57,12 @@ def _numbers(status: "Status") -> tuple[object, ...]:
     lag = f"{status.lag} ({span(status.lag_s)})" if status.lag else 0
     rate = status.events_per_s if status.building is None else status.building.events_per_s
     return status.version, building, status.position, lag, f"{rate:,.1f}"
+
+
+def _why(status: "Status") -> str:
+    from agentplane.projections.status import State, words
+
+    return "-" if status.state is State.CATCHING_UP else words(status) or "-"  # the numbers say it
 
 
 def _is_stuck(status: "Status") -> bool:

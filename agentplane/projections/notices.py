@@ -9,6 +9,7 @@ from agentplane.projections.status import State, Status, words
 from agentplane.runs.model import Wire
 
 _QUIET: Final = {State.LIVE, State.REBUILDING}  # what is served is whole
+OUTDATED: Final = "query.outdated"  # the error of a query service that cannot read a newer release's rows
 _asked: ContextVar[set[str] | None] = ContextVar("consulted", default=None)
 
 

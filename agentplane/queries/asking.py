@@ -5,6 +5,7 @@ what an answer has beyond what is known here is passed over. Where that is not e
 and names both sides.
 """
 
+import asyncio
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -13,23 +14,33 @@ from agentplane import __version__
 from agentplane.bus import subjects
 from agentplane.errors import AgentplaneError, Refused, Transient
 from agentplane.ports import Bus
+from agentplane.projections.notices import OUTDATED
 from agentplane.queries import protocol as wire
 from agentplane.queries.hearing import tell
 
 _BEYOND_IT: Final = frozenset({"query.malformed", "query.unknown"})  # what an older service says to newer questions
+_TRIES: Final = 8  # of two services at random: one in 256 questions meets the older one every time
+_PAUSE_S: Final = 0.05
 
 T = TypeVar("T")
 
 
 async def ask(bus: Bus, tenant: str, name: str, wish: msgspec.Struct, type_: type[T], *, timeout_s: float) -> T:
-    """The answer to a question.
+    """The answer to a question. Asked again where an older query service answers beside a newer one.
 
     Raises:
         AgentplaneError: what the service raised. Refused: code `query.version`. Transient: nobody answered, or code
             `query.protocol`.
     """
-    subject = subjects.query(tenant, name)
-    return answer(await bus.request(subject, asked(wish), timeout_s=timeout_s), type_, where=subject)
+    subject, question = subjects.query(tenant, name), asked(wish)
+    for _ in range(_TRIES - 1):
+        try:
+            return answer(await bus.request(subject, question, timeout_s=timeout_s), type_, where=subject)
+        except Transient as exc:
+            if exc.code != OUTDATED:
+                raise
+            await asyncio.sleep(_PAUSE_S)
+    return answer(await bus.request(subject, question, timeout_s=timeout_s), type_, where=subject)
 
 
 def asked(wish: msgspec.Struct) -> bytes:
