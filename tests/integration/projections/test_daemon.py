@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from agentplane.bus.nats import NatsBus
@@ -161,3 +162,48 @@ async def test_a_wrong_configuration_names_the_field(tmp_path: Path) -> None:
     _, said = await process.communicate()
     assert process.returncode == 2
     assert all(field in said for field in (b"nats.servers", b"read_postgres", b"batch_events"))
+
+
+async def switched(database: Database) -> None:
+    """Raises Transient: the rows are still those of the release before."""
+    with psycopg.connect(database.conninfo(PROJECT)) as connection:
+        row = connection.execute("SELECT version FROM views.checkpoints WHERE projection = 'runs'").fetchone()
+    if row != (1,):
+        raise Transient("not yet")
+
+
+async def test_an_upgrade_goes_on_after_kills_while_it_answers(
+    daemon: Daemon, store: PostgresEventStore, alice: QueryClient, database: Database
+) -> None:
+    """The rows are those of a release before: each start builds on, and what is asked is answered from them."""
+    names = [f"run-{number:03d}" for number in range(150)]
+    await record(store, runs(*names).stored)
+    await eventually(lambda: alice.run(names[-1], min_sequence=len(names) * 8))
+    with psycopg.connect(database.conninfo("postgres"), autocommit=True) as admin:
+        # a build takes a moment here, so that kills meet it; the live fold does not
+        admin.execute(
+            "CREATE FUNCTION views.slowly() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+            "IF NEW.projection LIKE '%__rebuild' THEN PERFORM pg_sleep(0.3); END IF; RETURN NEW; END $$"
+        )
+        admin.execute(
+            "CREATE TRIGGER slowly BEFORE UPDATE ON views.checkpoints FOR EACH ROW EXECUTE FUNCTION views.slowly()"
+        )
+        admin.execute("UPDATE views.checkpoints SET version = 0, readable_from = 0 WHERE projection = 'runs'")
+    for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGKILL):
+        await daemon.end(number)
+        await daemon.start()
+        status = await eventually(lambda: upgrading(alice))
+        assert status.building.version == 1
+    await eventually(lambda: switched(database))
+    assert len((await eventually(lambda: alice.runs(limit=1000))).runs) == len(names)
+    with psycopg.connect(database.conninfo(PROJECT)) as connection:
+        assert connection.execute("SELECT count(*) FROM pg_tables WHERE tablename LIKE '%rebuild%'").fetchone() == (0,)
+    assert "Traceback" not in daemon.stderr.read_text()
+
+
+async def upgrading(client: QueryClient) -> Any:
+    """The status of `runs`. Raises Transient: no build has begun."""
+    found = next(each for each in await client.projections() if each.projection == "runs")
+    if found.building is None or not found.building.position:
+        raise Transient("no build has begun")
+    return found
