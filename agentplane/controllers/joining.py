@@ -19,7 +19,7 @@ from agentplane.controllers.state import ControlState
 from agentplane.enrolment import facts
 from agentplane.enrolment.facts import PublicKeys
 from agentplane.enrolment.model import JoinToken
-from agentplane.enrolment.requests import APPROVED, PENDING, REFUSED, JoinReply, JoinRequest
+from agentplane.enrolment.requests import APPROVED, LEFT, PENDING, REFUSED, JoinReply, JoinRequest
 from agentplane.runs.executors import executor_stream
 
 MAX_WAITING: Final = 64  # strangers who wait for an operator, altogether
@@ -52,6 +52,15 @@ def judge(state: ControlState, request: JoinRequest, is_declared: IsDeclared, no
     if token is not None:
         return Verdict(reply=JoinReply(state=APPROVED), token=token, owner=owner, news=True)
     return _waiting(state, request, now)
+
+
+def standing(state: ControlState, request: JoinRequest, key_ids: frozenset[str]) -> JoinReply:
+    """Whether who asks was shut out, told to whoever proved one of its `key_ids` only. Nothing follows from it."""
+    enrolment = state.executor(request.name).enrolment
+    gone = enrolment.revoked or enrolment.retired
+    if gone is None or request.keys.key_id not in key_ids:
+        return JoinReply(state=APPROVED)
+    return _refused(LEFT, f"{'revoked' if enrolment.revoked else 'retired'} {gone.words()}")
 
 
 def decide(state: ControlState, request: JoinRequest, is_declared: IsDeclared, now: datetime) -> Decision:
@@ -94,7 +103,7 @@ def taken(state: ControlState, keys: PublicKeys) -> bool:
 
 def _member(left: bool) -> Verdict:  # noqa: FBT001 - private, one call
     if left:
-        return Verdict(reply=_refused("join.left", "this executor was retired or revoked; join under another name"))
+        return Verdict(reply=_refused(LEFT, "this executor was retired or revoked; join under another name"))
     return Verdict(reply=JoinReply(state=APPROVED))
 
 

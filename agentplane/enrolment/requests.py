@@ -25,6 +25,7 @@ _MAX_TOKEN: Final = 200
 APPROVED: Final = "approved"
 PENDING: Final = "pending"
 REFUSED: Final = "refused"
+LEFT: Final = "join.left"  # code of a refusal: it was an executor, and is none any more
 
 T = TypeVar("T")
 
@@ -36,6 +37,7 @@ class JoinRequest(Wire, frozen=True, kw_only=True):
     keys: PublicKeys
     signature: str  # by the signing key, over `join_claim`; hex
     token: str | None = None  # None: an operator is going to look
+    standing: bool = False  # not to join: only to hear, over a key of the moment, whether these keys were shut out
 
 
 class JoinReply(Wire, frozen=True, kw_only=True):
@@ -77,9 +79,12 @@ def rotation_claim(name: str, keys: PublicKeys, previous_key_id: str) -> bytes:
     return canonical_bytes(claim)
 
 
-def join_request(name: str, keys: PublicKeys, signer: Signer, token: str | None) -> JoinRequest:
-    """A signed wish to join."""
-    return JoinRequest(name=name, keys=keys, signature=signer.sign(join_claim(name, keys)).hex(), token=token)
+def join_request(
+    name: str, keys: PublicKeys, signer: Signer, token: str | None, *, standing: bool = False
+) -> JoinRequest:
+    """A signed wish to join; or, with `standing`, to hear whether one was shut out."""
+    signature = signer.sign(join_claim(name, keys)).hex()
+    return JoinRequest(name=name, keys=keys, signature=signature, token=token, standing=standing)
 
 
 def announcement(
@@ -98,7 +103,7 @@ def announcement(
 
 
 def read_join_request(subject: str, data: bytes) -> JoinRequest:
-    """A wish to join, proven to come from whoever has both keys.
+    """A wish to join, proven to come from whoever has both keys; one for `standing` from whoever has the signing key.
 
     Raises:
         Refused: `join.malformed`, `join.name`, `join.key`, `join.subject` (another user key than the connection's).
@@ -109,7 +114,7 @@ def read_join_request(subject: str, data: bytes) -> JoinRequest:
         raise Refused("an executor's name is a DNS label: a-z, 0-9 and '-', at most 63", code="join.name")
     if request.token is not None and len(request.token) > _MAX_TOKEN:
         raise Refused("that is no token", code="join.malformed")
-    if subject.split(".")[1:2] != [request.keys.nkey]:
+    if not request.standing and subject.split(".")[1:2] != [request.keys.nkey]:
         raise Refused("the keys of another user than the one who asks", code="join.subject")
     _verify(_checked(request.keys), request.signature, join_claim(request.name, request.keys))
     return request

@@ -84,6 +84,8 @@ class Door:
     async def _join(self, request: JoinRequest) -> JoinReply:
         await self._runtime.refresh(_REFRESH_S)
         state, now = self._runtime.state, self._runtime.now()
+        if request.standing:
+            return joining.standing(state, request, self._roster.standing(request.name).key_ids)
         verdict = joining.judge(state, request, self._roster.is_declared, now)
         said = verdict.reply
         if verdict.news and (verdict.reply.state == APPROVED or self._may_say(now)):  # tokens are few, strangers not

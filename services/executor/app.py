@@ -13,6 +13,7 @@ import msgspec
 from agentplane.bus import subjects
 from agentplane.bus.nats import NatsBus
 from agentplane.clock import SystemClock
+from agentplane.daemon.certificates import with_certificates
 from agentplane.daemon.lifecycle import Lifecycle
 from agentplane.daemon.logs import get_logger
 from agentplane.errors import AgentplaneError
@@ -21,12 +22,14 @@ from agentplane.evidence.journal_file import JournalFile
 from agentplane.evidence.keys import CONTROL, TrustedKeys
 from agentplane.metrics.exposition import exposed
 from agentplane.ports import Bus
+from agentplane.runs.protocol import HeartbeatReply
 from services.executor.attempts import Attempts
 from services.executor.bundles import clear_staging
 from services.executor.config import ExecutorSettings
 from services.executor.console import Console
 from services.executor.daemon import Executor, Parts
 from services.executor.delivery import Delivery
+from services.executor.dismissal import Dismissal, asked
 from services.executor.facts import Probed
 from services.executor.fetch import Responder
 from services.executor.host import Host
@@ -91,13 +94,17 @@ async def run(settings: ExecutorSettings, lifecycle: Lifecycle, again: asyncio.E
     `again` is set when it stopped to be started again, with other keys.
     """
     opened, host = open_all(settings), NixHost(settings)
+    grace_s, clock = settings.dismissed_grace_seconds, SystemClock()
+    dismissal = Dismissal(opened.state, clock, lambda: asked(settings, opened.identity), grace_s)
+    lifecycle.spawn(dismissal.run(), "dismissal")
     try:
         if (bus := await Entrance(settings, opened.identity, lifecycle).enter()) is None:
             return
         try:
-            executor = assemble(opened, host, bus, lambda: host.probed, _restart(lifecycle, again))
+            restart = _restart(lifecycle, again)
+            executor = assemble(opened, host, bus, lambda: host.probed, restart, dismissal.heard)
             probing = lifecycle.spawn(_probe(host, opened.workers, executor), "probing")
-            async with exposed(settings.metrics_port, executor.gauges):
+            async with exposed(settings.metrics_port, with_certificates(settings.nats, executor.gauges)):
                 await serve(executor, bus, lifecycle, probing)
         finally:
             await bus.close()
@@ -136,13 +143,20 @@ async def serve(executor: Executor, bus: NatsBus, lifecycle: Lifecycle, probing:
     await executor.stop(_FLUSH_S)
 
 
-def assemble(
-    opened: Opened, host: Host, bus: Bus, probed: Callable[[], Probed], restart: Callable[[], None] = lambda: None
+def assemble(  # noqa: PLR0917 - one parameter per part
+    opened: Opened,
+    host: Host,
+    bus: Bus,
+    probed: Callable[[], Probed],
+    restart: Callable[[], None] = lambda: None,
+    answered: Callable[[HeartbeatReply], None] = lambda _: None,
 ) -> Executor:
     """Put all parts together."""
     settings, state = opened.settings, opened.state
     key_id = opened.identity.signer.key_id
-    executor = Executor(settings, state, key_id, probed, Renewal(settings, opened.identity, bus, restart))
+    executor = Executor(
+        settings, state, key_id, probed, Renewal(settings, opened.identity, bus, restart), answered=answered
+    )
     ledger = Ledger(opened.journal, executor.journaled)
     around = Surroundings(
         executor=settings.name,

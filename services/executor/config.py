@@ -82,6 +82,8 @@ class ExecutorSettings(DaemonSettings):
     secrets_dir: AbsolutePath | None = None  # secrets://a/b + NAME is the file a/b/NAME in here
     qemu_uids: UidRange = UidRange()
     guests: Guests | None = None  # None: the executor starts guests itself, as its children
+    # once it was revoked or retired, and knows it: until its guests are stopped; None: they run to their own limit
+    dismissed_grace_seconds: Annotated[int, Field(ge=0, le=86_400)] | None = 60
     caps: Caps = Caps()
     bundles: Bundles = Bundles()
 

@@ -46,9 +46,12 @@ class Executor:
         key_id: str,
         probed: Callable[[], Probed],
         renewal: Renewal | None = None,
+        *,
+        answered: Callable[[HeartbeatReply], None] = lambda _: None,
     ) -> None:
-        """`renewal`: of its keys; None: they stay."""
+        """`renewal`: of its keys; None: they stay. `answered`: is told of each answer of control."""
         self._renewal = renewal
+        self._answered = answered
         self._clock = SystemClock()
         self._settings = settings
         self._state = state
@@ -124,6 +127,7 @@ class Executor:
     def act(self, reply: HeartbeatReply) -> bool:
         """Do what an answer says; True when control should be asked again soon."""
         self._parts.delivery.heard()
+        self._answered(reply)
         if reply.accepted:
             self._committed = reply.committed_index
             self._parts.delivery.answered(reply.committed_index)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agentplane.stack import joiners
+from agentplane.stack import joiners, provision
 from tests.stack.plane import Plane, awaited
 from tests.stack.workloads import GATED, make_bundle
 
@@ -29,6 +29,9 @@ def test_an_executor_joins_rests_changes_keys_and_is_shut_out(plane: Plane, tmp_
     assert {path.stat().st_mode & 0o777 for path in (state / "keys" / "current").glob("*.[kn]*ey")} == {0o600}
     assert not joiners.token_file(plane.layout, NAME).exists()
     plane.call("stack", "add-executor", NAME, status=2)  # executor.name-taken
+    path = joiners.config_file(plane.layout, NAME)
+    path.write_text(json.dumps({**json.loads(path.read_text()), "dismissed_grace_seconds": 1}))
+    plane.kill(f"executor-{NAME}")
 
     plane.call("executor", "drain", NAME, "--reason", "new disks", "--wait")
     run = plane.submit(make_bundle(tmp_path, GATED, name="guarded", executor=NAME))
@@ -49,7 +52,7 @@ def test_an_executor_joins_rests_changes_keys_and_is_shut_out(plane: Plane, tmp_
     plane.verify(run, tmp_path / "evidence")
 
     second = plane.submit(make_bundle(tmp_path / "b", GATED, name="moved"), "--executor", NAME)
-    plane.sleeper(second, 1, state)
+    stray = plane.sleeper(second, 1, state)
     plane.call("executor", "revoke", NAME, "--reason", "stolen")
     plane.until(second, "run.lease-expired", epoch=1)
     log = plane.layout.logs / f"executor-{NAME}.log"
@@ -57,3 +60,8 @@ def test_an_executor_joins_rests_changes_keys_and_is_shut_out(plane: Plane, tmp_
     assert described(plane)["phase"] == "revoked"
     assert "revoked since" in plane.call("executor", "list").stdout
     plane.call("cancel", second)
+    awaited(lambda: not os.path.exists(f"/proc/{stray}") or None, "the end of its guest")  # noqa: PTH110 - a process
+    outcome = state / f"runs/{provision.TENANT}/{second}/1/shim/launch-1/outcome.json"
+    ended = json.loads(awaited(lambda: outcome.read_text() if outcome.exists() else None, "its outcome"))
+    assert ended["outcome"] == "cancelled"
+    assert ended["message"].startswith("this executor is none any more: revoked since ")

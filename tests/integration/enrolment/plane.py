@@ -96,6 +96,17 @@ class Host:
         finally:
             await bus.close()
 
+    async def standing(self, seed: str) -> JoinReply:
+        """Whether it was shut out, asked with a new bus key in the file `seed`."""
+        nkey = create_seed_file(self.server.seed(seed))
+        bus = await self.server.connect(seed)
+        try:
+            request = join_request(self.name, self.keys, self.executor.signer, None, standing=True)
+            data = await bus.request(subjects.join(nkey), msgspec.json.encode(request), timeout_s=5)
+            return msgspec.json.decode(data, type=JoinReply)
+        finally:
+            await bus.close()
+
     async def join_or_member(self) -> str:
         """As an executor finds out: a member may not ask."""
         try:

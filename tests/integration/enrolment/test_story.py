@@ -213,6 +213,22 @@ async def test_a_revoked_executor_is_off_the_bus_at_once(operator: Operator, ser
     await bus.close()
 
 
+async def test_who_was_shut_out_hears_it_over_a_key_of_the_moment(operator: Operator, server: AskingServer) -> None:
+    host, other = Host(server, "exec-a"), Host(server, "exec-b")
+    bus = await operator.admit(host)
+    assert (await host.standing("moment-1")).state == "approved"
+    await operator.wishes("exec-a", facts.REVOCATION_REQUESTED, facts.Wish(reason="stolen"))
+    history = await operator.history("exec-a")
+    said = await host.standing("moment-2")
+    assert (said.state, said.code) == ("refused", "join.left")
+    assert said.message.startswith("revoked since ")
+    assert said.message.endswith("by user:op (stolen)")
+    other.name = "exec-a"  # with a signing key of its own: it is told nothing of others
+    assert (await other.standing("moment-3")).state == "approved"
+    assert await operator.history("exec-a") == history
+    await bus.close()
+
+
 async def test_a_clock_far_off_is_noticed_and_forgiven(operator: Operator, server: AskingServer) -> None:
     host = Host(server, "exec-a")
     bus = await operator.admit(host)

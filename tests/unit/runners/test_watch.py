@@ -16,8 +16,8 @@ BOOT = """echo '{"event":"booted"}' >&3; echo '{"event":"started"}' >&3;"""
 DONE = """echo '{"event":"exited","code":0}' >&3; echo '{"event":"finished"}' >&3;"""
 
 
-def watching(directory: Path, script: str, **changes: Any) -> tuple[Watch, int]:
-    """A watch that begins, and the descriptor by which it is told to end."""
+def launch_of(script: str, **changes: Any) -> Launch:
+    """What a shim is told, to run a script."""
     launch: Launch = {
         "run": "r",
         "tenant": "t",
@@ -41,6 +41,12 @@ def watching(directory: Path, script: str, **changes: Any) -> tuple[Watch, int]:
         "stop_timeout_s": 0.1,
     }
     launch.update(changes)  # type: ignore[typeddict-item]
+    return launch
+
+
+def watching(directory: Path, script: str, **changes: Any) -> tuple[Watch, int]:
+    """A watch that begins, and the descriptor by which it is told to end."""
+    launch = launch_of(script, **changes)
     interrupted, told = os.pipe()
     return Watch(launch, spawn(launch, [b"hush"], str(directory)), str(directory), interrupted), told
 
