@@ -39,5 +39,9 @@ def _of(status: Status) -> Iterable[Gauge]:
     yield Gauge("projection_position", "Sequence of the last event in a read model.", status.position, labels)
     yield Gauge("projection_lag_events", "Events of the log that a read model has not seen.", status.lag, labels)
     yield Gauge("projection_events_per_second", "Events it moved past lately.", status.events_per_s, labels)
-    stopped = status.poison is not None
-    yield Gauge("projection_stopped", "1: stopped before an event that it cannot fold.", stopped, labels)
+    yield Gauge("projection_lag_seconds", "For how long the first of them has been in the log.", status.lag_s, labels)
+    building = status.building
+    stopped = status.poison is not None or (building is not None and building.poison is not None)
+    yield Gauge("projection_stopped", "1: it, or its upgrade, stopped before an event.", stopped, labels)
+    done = 100 if building is None else building.percent
+    yield Gauge("projection_upgraded_percent", "Of this release's version; below 100 another is served.", done, labels)
