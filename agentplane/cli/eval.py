@@ -1,22 +1,23 @@
 """`agentplane eval`: how well work went, as figures over the log."""
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 import msgspec
 
 from agentplane.cli import context as contexts
 from agentplane.cli import render
-from agentplane.cli.events_options import window_options
-from agentplane.cli.places import place
+from agentplane.cli.places import PLACE, place
 
 if TYPE_CHECKING:
     from agentplane.eval.model import Section
     from agentplane.eval.observing import Observed
     from agentplane.eval.report import Report
 
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 _SECTIONS: Final = {
     "completion": "Does work get done, and at the first attempt?",
     "compliance": "Does who is assigned act at once, and are the rules kept?",
@@ -25,6 +26,17 @@ _SECTIONS: Final = {
     "recovery": "Do agents come back after a failure, soon and unaided?",
     "verification": "Does it pass what is good and catch what is not?",
 }
+
+
+def _options(command: Decorated) -> Decorated:
+    """Add `--since --until --actor`."""
+    for option in (
+        click.option("--actor", metavar="GLOB", help="Only what these did, such as 'project-a/*'."),
+        click.option("--until", metavar="PLACE", help="Only what happened up to here, this included."),
+        click.option("--since", metavar="PLACE", help=f"Only what happened from here on, by its own time: {PLACE}."),
+    ):
+        command = option(command)
+    return command
 
 
 @click.group("eval")
@@ -37,8 +49,7 @@ def evaluate() -> None:
 
 def _section(name: str, help_: str) -> click.Command:
     @click.command(name, help=help_)
-    @window_options
-    @click.option("--actor", metavar="GLOB", help="Only what these did, such as 'project-a/*'.")
+    @_options
     @render.output_option
     @click.pass_context
     def command(ctx: click.Context, /, output: str, **given: Any) -> int:  # noqa: ANN401 - the window
@@ -50,8 +61,7 @@ def _section(name: str, help_: str) -> click.Command:
 
 
 @click.command("report")
-@window_options
-@click.option("--actor", metavar="GLOB", help="Only what these did, such as 'project-a/*'.")
+@_options
 @click.option(
     "--output-dir",
     "--output",
@@ -111,10 +121,12 @@ async def _observe(context: contexts.Context, selection: dict[str, str], observe
     from agentplane.domains.discovery import installed
     from agentplane.events.model import Phase
     from agentplane.history.places import Place
+    from agentplane.history.windows import where_to_look
     from agentplane.queries.client import QueryClient
     from agentplane.queries.protocol import EventsList
 
-    since, until = place(selection.get("since")), place(selection.get("until"))
+    given = (place(selection.get(name), f"--{name}") for name in ("since", "until"))
+    since, until, window = where_to_look(*given)
     wish = EventsList(phase=Phase.FACT, actor=selection.get("actor"), since=since, until=until, limit=1000)
     families = dict.fromkeys(each.family for each in installed().registry.facts.values())
     async with contexts.connected(context) as bus:
@@ -124,7 +136,8 @@ async def _observe(context: contexts.Context, selection: dict[str, str], observe
             wish = msgspec.structs.replace(wish, until=Place(sequence=page.seen))
         for family in families:
             async for stored in client.all_events(msgspec.structs.replace(wish, type=f"{family}.*")):
-                observed.add(stored)
+                if window.has(stored.event.time):
+                    observed.add(stored)
 
 
 def _tell(report: "Report") -> None:

@@ -18,7 +18,7 @@ import click
 import msgspec
 
 from agentplane.cli import context as contexts
-from agentplane.cli import render
+from agentplane.cli import places, render
 from agentplane.errors import AgentplaneError
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ class Totals(msgspec.Struct, kw_only=True):
     refused: int = 0
     waiting: int | None = None  # number of a last line that is not written to its end
     unknown: dict[str, int] = msgspec.field(default_factory=dict)
+    outside: int = 0  # happened before --since or after --until
     problems: list["Problem"] = msgspec.field(default_factory=list)
     imports: list[str] = msgspec.field(default_factory=list)
     dry_run: bool = False
@@ -72,6 +73,10 @@ class Totals(msgspec.Struct, kw_only=True):
 )
 @click.option("--dry-run", is_flag=True, help="Say what would follow; store nothing.")
 @click.option("-f", "--follow", is_flag=True, help="Go on as lines are appended to the file, until interrupted.")
+@click.option(
+    "--since", metavar="TIME", help="Only what happened from here on, by its own time: a span (1d) or ISO time."
+)
+@click.option("--until", metavar="TIME", help="Only what happened up to here, by its own time.")
 @click.option("--from-tenant", metavar="TENANT", help="Take this tenant's events as your own.")
 @render.output_option
 @click.pass_context
@@ -103,6 +108,7 @@ class _Import:
         self._context = context
         self._rules = rules_of(context.tenant, installed().registry)
         self._given = given
+        self._window = places.window(given)
         self._skip = given["on_error"] == "skip"
         source = "stdin" if str(given["file"]) == "-" else given["file"].name[:200]
         self._totals = Totals(source=source, dry_run=given["dry_run"])
@@ -123,11 +129,13 @@ class _Import:
         from agentplane.imports.reading import Format
         from agentplane.imports.scan import Reader
 
-        reader = Reader(file, Format(self._given["form"]), self._rules, self._given["from_tenant"])
+        form = Format(self._given["form"])
+        reader = Reader(file, form, self._rules, self._given["from_tenant"], window=self._window)
         scanned = reader.scan(SystemClock().now(), offset=offset, number=number, progress=_progress("read"))
         totals = self._totals
         totals.lines, totals.waiting = scanned.lines, scanned.waiting
         totals.duplicates += scanned.repeated
+        totals.outside += scanned.outside
         for type_, count in scanned.unknown.items():
             totals.unknown[type_] = totals.unknown.get(type_, 0) + count
         self._note(scanned.problems, scanned.faulty)
@@ -223,6 +231,8 @@ def _tell(totals: Totals) -> None:
         render.say(f"types that no catalogue here knows, kept as they are: {words}")
     if totals.refused:
         render.say("nothing was stored; --on-error skip leaves such lines out")
+    if totals.outside:
+        render.say(f"{totals.outside} happened before --since or after --until and are left out")
     would = "would be " if totals.dry_run else ""
     click.echo(
         f"{would}stored {totals.stored}, duplicate {totals.duplicates}, "

@@ -71,7 +71,7 @@ def _json(graph: "Causes") -> str:
 
 
 @click.command()
-@click.argument("resource", metavar="KIND/NAME", shell_complete=complete_kind)
+@click.argument("resource", metavar="[KIND/]NAME", shell_complete=complete_kind)
 @click.option("-n", "--namespace", help="Its namespace, where there are several of that name; or KIND/NAMESPACE/NAME.")
 @click.option("--until", metavar="PLACE", help="Stop here: a sequence number, a span before now or an ISO time.")
 @render.output_option
@@ -79,22 +79,26 @@ def _json(graph: "Causes") -> str:
 def replay(ctx: click.Context, resource: str, namespace: str | None, until: str | None, output: str) -> int:
     """Show what each event of one resource changed.
 
-    Folds it again, event by event.
+    Folds it again, event by event. A name alone stands for everything of that name: a work order and its verifications.
     """
+    from msgspec.structs import replace
+
     from agentplane.domains.discovery import installed
     from agentplane.history.folding import steps
     from agentplane.projections.engine import PROJECTIONS
     from agentplane.queries.protocol import EventsList
 
     kind, slash, name = resource.partition("/")
-    if not (kind and slash and name):
+    if not resource.strip("/") or (slash and not (kind and name)):
         raise Refused(f"{resource!r} is not KIND/NAME", code="events.resource", hint="Run/my-run-0123456789ab")
     named = kind_named(kind)
     kind = named if named != kind else kind[:1].upper() + kind[1:]
-    wish = EventsList(kind=kind, namespace=namespace, name=name, until=place(until, "--until"), limit=1000)
-    events = ask(ctx, _events_of(wish))
+    alone = EventsList(namespace=namespace, name=resource, until=place(until, "--until"), limit=1000)
+    events = ask(ctx, _events_of(replace(alone, kind=kind, name=name))) if slash else ()
+    events = events or ask(ctx, _events_of(alone))  # some names have a slash of their own
     if not events:
-        raise NotFound(f"no {kind} {name!r}", code="events.resource", hint="`agentplane events stats --by kind`")
+        words = f"{kind} {name!r}" if slash else repr(name or resource)
+        raise NotFound(f"no {words}", code="events.resource", hint="`agentplane events stats --by kind`")
     found = list(steps({**PROJECTIONS, **installed().registry.projections}, events))
     render.emit([_step(each) for each in found], output, lambda: _tell(found))
     return 0

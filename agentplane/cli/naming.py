@@ -57,11 +57,15 @@ def split(name: str, namespace: str | None) -> tuple[str, str]:
 
 
 def kind_named(word: str) -> str:
-    """The kind that a person calls by its plural, or in another case; else the word itself: events have more kinds."""
+    """The kind that a person calls by its plural, by its read model, or in another case; else the word itself."""
     from agentplane.domains.discovery import installed
 
-    known = next((each for each in installed().registry if word.lower() in {each.name.lower(), each.plural}), None)
-    return known.name if known else word
+    registry = installed().registry
+    known = next((each for each in registry if word.lower() in {each.name.lower(), each.plural}), None)
+    if known is not None:
+        return known.name
+    views = (each for each in registry.views.values() if word.lower() in {each.singular, each.plural})
+    return next((each.streams for each in views if each.streams), word)
 
 
 def joined(kind: str, name: str, namespace: str | None) -> str:

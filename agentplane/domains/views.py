@@ -46,6 +46,7 @@ class View:
     description: str = ""
     present: Callable[[dict[str, Any], Look], dict[str, Any]] | None = None
     grouping: Grouping | None = None
+    streams: str | None = None  # the kind of the streams whose events tell of a row, for `events replay` and `--kind`
 
 
 def shown(view: View, row: dict[str, Any], look: Look) -> dict[str, Any]:

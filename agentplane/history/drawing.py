@@ -10,6 +10,8 @@ from typing import Final
 from agentplane.events.model import StoredEvent
 from agentplane.history.causes import Causes
 
+ORIGINAL_CAUSE: Final = "original_cause"  # in data, as agentplane.domains.work.aliases keeps it
+_WORD_CHARS: Final = 80
 _MERMAID: Final = str.maketrans({'"': "#quot;", "<": "#lt;", ">": "#gt;", "#": "#35;", "&": "#amp;", "\\": "#92;"})
 _DOT: Final = str.maketrans({'"': '\\"', "\\": "\\\\"})
 
@@ -56,13 +58,19 @@ def _text(graph: Causes) -> Iterator[str]:
     """Depth first, without recursion: a chain may be longer than the stack is deep. A lone effect is not indented."""
     for root in graph.roots:
         if root in graph.dangling:
-            yield f"(dangling: cause {graph.dangling[root]} is not in this log)"
+            yield f"(dangling: cause {_missing(graph, root)} is not in this log)"
         waiting = [(root, "↓ " if root in graph.dangling else "", "")]
         while waiting:
             id_, lead, indent = waiting.pop()
             mark = "  ←" if id_ == graph.of else ""
             yield f"{lead}{_words(graph.events[id_])}{mark}"
             waiting.extend(reversed(list(_leads(graph.effects[id_], indent))))
+
+
+def _missing(graph: Causes, effect: uuid.UUID) -> str:
+    """A cause that is not here: by its id, and as its source calls it where the effect says so."""
+    word = graph.events[effect].event.data.get(ORIGINAL_CAUSE)
+    return f"{graph.dangling[effect]}" + (f" ({_printable(word[:_WORD_CHARS])})" if isinstance(word, str) else "")
 
 
 def _leads(effects: Sequence[uuid.UUID], indent: str) -> Iterator[tuple[uuid.UUID, str, str]]:
@@ -78,4 +86,8 @@ def _leads(effects: Sequence[uuid.UUID], indent: str) -> Iterator[tuple[uuid.UUI
 def _words(stored: StoredEvent) -> str:
     event, stream = stored.event, stored.event.stream
     words = f"{stored.sequence} {event.type} {stream.kind}/{stream.name} ({event.phase}, {event.actor})"
+    return _printable(words)
+
+
+def _printable(words: str) -> str:
     return "".join(each if each.isprintable() else f"\\u{ord(each):04x}" for each in words)

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from agentplane.domains.work.aliases import event_uuid
 from agentplane.errors import AgentplaneError, Refused
+from agentplane.history.windows import Window
 from agentplane.imports.admit import admit
 from agentplane.imports.model import Line
 from agentplane.imports.order import Item, circle, ordered
@@ -21,6 +22,7 @@ from agentplane.imports.reading import MAX_LINE_BYTES, BadLine, Format, read_lin
 from agentplane.imports.shaping import Rules
 
 MAX_PROBLEMS: Final = 1000
+EVERYTHING: Final = Window()
 _CHUNK: Final = 64 * 1024
 _BOM: Final = b"\xef\xbb\xbf"
 
@@ -42,6 +44,7 @@ class Scanned(msgspec.Struct, kw_only=True):
     lines: int = 0
     faulty: int = 0
     repeated: int = 0  # lines that say what an earlier one says
+    outside: int = 0  # lines that happened before or after what is wanted
     unknown: Counter[str] = msgspec.field(default_factory=Counter)  # types that no catalogue knows
     waiting: int | None = None
     end: int = 0  # offset behind the last line that was read whole
@@ -50,12 +53,21 @@ class Scanned(msgspec.Struct, kw_only=True):
 class Reader:
     """Reads lines of one file as one tenant's events."""
 
-    def __init__(self, file: BinaryIO, form: Format, rules: Rules, from_tenant: str | None = None) -> None:
-        """`file` can be sought in. `from_tenant`: as `read_line`."""
+    def __init__(
+        self,
+        file: BinaryIO,
+        form: Format,
+        rules: Rules,
+        from_tenant: str | None = None,
+        *,
+        window: Window = EVERYTHING,
+    ) -> None:
+        """`file` can be sought in. `from_tenant`: as `read_line`. `window`: what happened outside is left out."""
         self._file = file
         self._form = form
         self._rules = rules
         self._from_tenant = from_tenant
+        self._window = window
         self._aliases: dict[str, str] = {}  # what an export of ours called lines, and what their sources did
         self._renamed: dict[uuid.UUID, uuid.UUID] = {}  # the same of the ids that both words stand for here
 
@@ -105,6 +117,9 @@ class Reader:
         if line.alias is not None:
             self._aliases[line.alias] = line.id
             self._renamed[event_uuid(self._rules.tenant, line.alias)] = event_uuid(self._rules.tenant, line.id)
+        if not self._window.has(line.time):
+            found.outside += 1
+            return
         judged = admit(line, self._rules, {}, (), now)
         event = judged.event
         item = Item(event.id, event.causation_id, event.time, line.sequence, number, offset, len(raw), judged.digest)

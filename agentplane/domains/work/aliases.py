@@ -9,6 +9,7 @@ Source of both tables: the VerMAS documents EVENTS.md, SCHEMAS.md, HOOKS.md, MES
 """
 
 import uuid
+from fnmatch import fnmatchcase
 from typing import Any, Final
 
 from agentplane.ids import NAMESPACE, EventId
@@ -95,6 +96,17 @@ def canonical_type(original: str) -> str | None:
     family, dot, rest = original.partition(".")
     family = FAMILIES.get(family, family)
     return f"{family}.{rest}" if family in _FAMILIES and dot and rest else None
+
+
+def canonical_glob(glob: str) -> str:
+    """A pattern of types in the older vocabulary as one in today's: `bead.*` is `work_order.*`. Others stay."""
+    family, dot, rest = glob.partition(".")
+    if glob in TYPES:
+        return TYPES[glob]
+    if family not in FAMILIES or not dot:
+        return glob
+    meant = {today for old, today in TYPES.items() if rest.strip("*") and fnmatchcase(old, glob)}
+    return meant.pop() if len(meant) == 1 else f"{FAMILIES[family]}.{rest}"
 
 
 def canonical_data(original: str, data: dict[str, Any]) -> dict[str, Any]:

@@ -39,6 +39,7 @@ VIEWS: Final[tuple[View, ...]] = (
             ("title", "title"),
         ),
         present=_plain(),
+        streams="WorkOrder",
         description="Work orders: what is to be done, who does it, how far it is.",
     ),
     View(
@@ -53,6 +54,7 @@ VIEWS: Final[tuple[View, ...]] = (
             ("subject", "subject"),
         ),
         present=_plain(),
+        streams="WorkMail",
         description="Messages between agents.",
     ),
     View(
@@ -76,6 +78,7 @@ VIEWS: Final[tuple[View, ...]] = (
             ("nudges", "nudges"),
         ),
         present=_plain(agents.present),
+        streams="WorkAgent",
         description="Agents: what each does, and whether it was heard of lately.",
     ),
     View(
@@ -90,6 +93,7 @@ VIEWS: Final[tuple[View, ...]] = (
             ("template", "template"),
         ),
         present=_plain(processes.present),
+        streams="WorkProcess",
         description="Processes and their steps.",
     ),
     View(
@@ -98,6 +102,7 @@ VIEWS: Final[tuple[View, ...]] = (
         projection=VERIFICATIONS,
         columns=(("verdict", "verdict"), ("stage", "stage"), ("tests", "testsPassed"), ("reasoning", "reasoning")),
         present=_plain(verifications.present),
+        streams="WorkVerification",
         description="Verifications of work orders: PASS, FAIL or NEEDS_HUMAN.",
     ),
     View(
@@ -106,6 +111,7 @@ VIEWS: Final[tuple[View, ...]] = (
         projection=ASSIGNMENTS,
         columns=(("what", "refType"), ("which", "refId"), ("checks", "checks"), ("within 30 s", "promptChecks")),
         present=_plain(),
+        streams="WorkAssignment",
         description="What each agent is to do next, and how quickly it looks.",
     ),
     View(
@@ -131,6 +137,7 @@ VIEWS: Final[tuple[View, ...]] = (
             by="ruleId", count="state", values=tuple(state.value for state in rules.RuleState), rows="compliance"
         ),
         present=_plain(rules.present),
+        streams="WorkRule",
         description="Rules: for how many work orders each is passed, failed, violated, …",
     ),
 )

@@ -32,6 +32,18 @@ def test_a_correlation_is_ours_or_its_sources_word() -> None:
     assert asked()["correlation"] is None
 
 
+def test_types_may_be_called_as_vermas_called_them(capsys: pytest.CaptureFixture[str]) -> None:
+    assert asked(type="bead.*")["type"] == "work_order.*"
+    assert capsys.readouterr().err == "bead.* is called work_order.* here\n"
+    assert asked(type="run.*")["type"] == "run.*"
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("word", ["workitem", "workitems", "workorders", "WorkOrder"])
+def test_a_kind_may_be_called_by_its_read_model(word: str) -> None:
+    assert asked(kind=word)["kind"] == "WorkOrder"
+
+
 @pytest.mark.parametrize("word", ["Run", "runs", "RUN"])
 def test_a_kind_may_be_called_as_people_call_it(word: str) -> None:
     assert asked(kind=word)["kind"] == "Run"

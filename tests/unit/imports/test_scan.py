@@ -2,6 +2,7 @@
 
 import io
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from agentplane.domains.work.aliases import event_uuid
 from agentplane.errors import Refused
 from agentplane.events.cloudevents import encode
 from agentplane.history.plain import encode_plain
+from agentplane.history.windows import Window
 from agentplane.imports.reading import MAX_LINE_BYTES, Format
 from agentplane.imports.scan import Reader, Scanned
 from tests.unit.imports.made import NOW, RULES, Plane, flat, lines_of
@@ -137,6 +139,14 @@ def test_causes_in_an_export_of_ours_are_known_for_order_and_for_circles() -> No
     assert [item.number for item in scan(text(*lines)).items] == [2, 1]
     lines[1]["caused_by"] = names["evt-2"]
     assert [each.code for each in scan(text(*lines)).problems] == ["history.cycle", "history.cycle"]
+
+
+def test_what_happened_outside_of_a_window_is_left_out_and_counted_and_its_faults_with_it() -> None:
+    lines = [flat(each, seconds=each) for each in (1, 2, 3)]
+    lines.append({**flat(4, seconds=-9), "data": {"password": "hunter2"}})
+    wanted = Window(since=NOW - timedelta(days=1) + timedelta(seconds=2))
+    found = Reader(io.BytesIO(text(*lines)), Format.AUTO, RULES, window=wanted).scan(NOW)
+    assert ([item.number for item in found.items], found.outside, found.problems) == ([2, 3], 2, [])
 
 
 def test_unknown_types_are_counted() -> None:

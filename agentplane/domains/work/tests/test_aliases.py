@@ -8,6 +8,7 @@ from agentplane.domains.work.aliases import (
     ORIGINAL_TYPE,
     TYPES,
     canonical_data,
+    canonical_glob,
     canonical_type,
     correlation_uuid,
     event_uuid,
@@ -35,6 +36,27 @@ from agentplane.domains.work.streams import FOREIGN, stream_of
 )
 def test_types_have_one_name(original: str, canonical: str | None) -> None:
     assert canonical_type(original) == canonical
+
+
+@pytest.mark.parametrize(
+    ("glob", "today"),
+    [
+        ("bead.*", "work_order.*"),
+        ("bead.hooked", "work_order.assigned"),
+        ("bead.hook*", "work_order.assigned"),
+        ("bead.c*", "work_order.c*"),
+        ("mol.*", "process.*"),
+        ("mol.aband*", "process.cancelled"),
+        ("agent.gupp_check", "agent.assignment_checked"),
+        ("hook.*", "assignment.*"),
+        ("mail.*", "mail.*"),
+        ("*", "*"),
+        ("*.created", "*.created"),
+        ("bead", "bead"),
+    ],
+)
+def test_patterns_of_the_older_vocabulary_find_what_is_stored(glob: str, today: str) -> None:
+    assert canonical_glob(glob) == today
 
 
 def test_no_alias_leads_to_another_alias() -> None:
