@@ -15,6 +15,7 @@ from typing import Any, Final, Self
 
 import msgspec
 
+from agentplane.canonical import digest_bytes
 from agentplane.durable import fsync_directory
 from agentplane.errors import AgentplaneError, NotFound, Refused, Tampered
 from agentplane.evidence.dsse import MAX_ENVELOPE_BYTES, open_envelope
@@ -116,25 +117,30 @@ class JournalFile:
         return record
 
     def read(self, start: int = 1) -> Iterator[Record]:
-        """Records from index `start` on, each verified, in order.
+        """Records from index `start` on, each verified, in order; of those before it only what the first links to.
 
         Raises:
             NotFound: code `evidence.journal.forgotten`: `start` lies in a segment that was forgotten.
             Tampered: the codes of `open_record`, and `evidence.chain`.
         """
-        paths = segments(self._directory)
-        if start > self._head.index:
+        paths, last = segments(self._directory), self._head.index
+        if start > last:
             return
         if start < first_index(paths[0]):
             raise NotFound(f"record {start} was committed and forgotten", code="evidence.journal.forgotten")
         holding = max(number for number, path in enumerate(paths) if first_index(path) <= start)
-        head = self._head_before(paths, holding)
+        passed = start - first_index(paths[holding])
+        head = None if passed else self._head_before(paths, holding)
         for path in paths[holding:]:
-            for line in lines(path.read_bytes()):
+            found = lines(path.read_bytes())
+            if head is None:
+                head, found = self._head_after(path, found[:passed], start - 1), found[passed:]
+            for line in found:
                 record = self._follow(head, line, path)
                 head = advance(head, record.digest)
-                if head.index >= start:
-                    yield record
+                yield record
+        if head is None or head.index < last:
+            raise Tampered(f"record {last} is missing", code="evidence.chain", where=str(paths[-1]))
 
     def attempt(self, tenant: str, run: str, epoch: int, *, start: int = 1) -> tuple[Record, ...]:
         """The records of one run attempt, for an executor that was restarted in the middle of it.
@@ -211,6 +217,12 @@ class JournalFile:
         if record.statement.predicate.chain.index != first - 1:
             raise Tampered(f"record {first - 1} is missing", code="evidence.chain", where=str(paths[number - 1]))
         return self._head_at(paths[number - 1], first - 1, record.digest)
+
+    def _head_after(self, path: Path, passed: Sequence[bytes], index: int) -> Head:
+        """Where the journal stood after the first records of a segment, `index` the last of them."""
+        if first_index(path) + len(passed) != index + 1:
+            raise Tampered(f"record {index} is missing", code="evidence.chain", where=str(path))
+        return self._head_at(path, index, digest_bytes(passed[-1]))
 
     def _head_at(self, path: Path, index: int, digest: str | None) -> Head:
         if digest is None:

@@ -264,3 +264,36 @@ def test_the_digest_of_a_record_is_that_of_its_line(disk: Disk) -> None:
     with disk.open() as journal:
         for line, record in zip(disk.segment.read_bytes().split(b"\n"), journal.read(), strict=False):
             assert digest_bytes(line) == record.digest
+
+
+def test_reading_the_end_of_a_segment_verifies_nothing_before_it(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = disk.filled(40)
+    with disk.open() as journal:
+        opened: list[bytes] = []
+        real = open_record
+
+        def note(line: bytes, trusted: TrustedKeys) -> Record:
+            opened.append(line)
+            return real(line, trusted)
+
+        monkeypatch.setattr(journal_file, "open_record", note)
+        assert list(journal.read(39)) == written[38:]
+    assert opened == [record.envelope for record in written[38:]]
+
+
+@pytest.mark.parametrize("kept", [(0, 1, 2, 2, 4), (0, 1, 3, 4)], ids=["another before it", "one is gone"])
+def test_reading_from_the_middle_sees_what_it_does_not_follow(disk: Disk, kept: tuple[int, ...]) -> None:
+    written = [record.envelope for record in disk.filled(5)]
+    with disk.open() as journal:
+        disk.segment.write_bytes(b"".join(written[number] + b"\n" for number in kept))
+        with pytest.raises(Tampered) as caught:
+            list(journal.read(5))
+    assert caught.value.code == "evidence.chain"
+
+
+def test_reading_from_behind_what_is_left_is_noticed(disk: Disk) -> None:
+    written = disk.filled(5)
+    with disk.open() as journal:
+        disk.segment.write_bytes(b"".join(record.envelope + b"\n" for record in written[:2]))
+        with pytest.raises(Tampered, match="record 4 is missing"):
+            list(journal.read(5))
