@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from agentplane.clock import EARLIEST
 from agentplane.controllers.decision import Decision
 from agentplane.domains.facts import FactType, check, decode, find, problem
 from agentplane.errors import AgentplaneError, NotFound, Refused
@@ -95,9 +96,10 @@ def admit(
     """One line, held to everything an event must be.
 
     Raises:
-        Refused: as `agentplane.store.prepare`, and `event.data-invalid`, `import.conflict`.
+        Refused: as `agentplane.store.prepare`, and `event.data-invalid`, `import.conflict`, `import.time`.
     """
     _check_secrets(line)
+    _check_time(line)
     judged = judge(line, rules, known, taken)
     if judged.conflict is not None:
         stored, given = judged.conflict
@@ -141,6 +143,14 @@ def check_fact(line: Line, facts: Mapping[str, FactType]) -> None:
     except (msgspec.ValidationError, RecursionError) as exc:
         hint = f"agentplane schema {line.type}"
         raise Refused(f"data of {line.type}: {problem(exc)}", code="event.data-invalid", hint=hint) from None
+
+
+def _check_time(line: Line) -> None:
+    """Whoever hands lines in himself may write what no database can read back."""
+    if line.time.tzinfo is None:
+        raise Refused("its time has no offset", code="import.time")
+    if line.time < EARLIEST:
+        raise Refused(f"its time is before {EARLIEST:%-d %B} of year 1", code="import.time")
 
 
 def _check_secrets(line: Line) -> None:

@@ -13,6 +13,7 @@ from agentplane.domains import fold as resources
 from agentplane.domains.resource import Resource
 from agentplane.errors import AgentplaneError
 from agentplane.events.model import StoredEvent
+from agentplane.events.origin import is_imported
 from agentplane.events.upcasting import OURS, Upcasters
 from agentplane.projections import evidence, executors, runs, streams
 from agentplane.projections.evidence import EvidenceRow
@@ -84,7 +85,9 @@ def passes_by(projection: Projection, events: Sequence[StoredEvent]) -> bool:
 def fold(projection: Projection, views: Mapping[Key, Any], events: Sequence[StoredEvent], position: int) -> Folded:
     """Apply events after `position` to the views they touch. Stops before the first event that cannot be applied.
 
-    Whatever a projection does wrong stops that projection and no other: folds are domains' own code.
+    Whatever a projection does wrong stops that projection and no other: folds are domains' own code. Imported history
+    of what only a control plane says is passed by where it cannot be applied: anybody may have made it up, and what
+    one tenant brings must not stop what all tenants read.
     """
     changed: dict[Key, Any] = {}
     for stored in events:
@@ -96,7 +99,8 @@ def fold(projection: Projection, views: Mapping[Key, Any], events: Sequence[Stor
                 if after is not None:
                     changed[key] = _checked(projection, after)
         except Exception as exc:  # noqa: BLE001 - a domain's own code
-            return Folded(changed=changed, position=position, poison=_poison(stored, exc))
+            if not is_imported(stored.event.stream):
+                return Folded(changed=changed, position=position, poison=_poison(stored, exc))
         position = stored.sequence
     return Folded(changed=changed, position=position, poison=None)
 

@@ -7,7 +7,6 @@ source must not stop everybody's read model.
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-import msgspec
 from msgspec.structs import replace
 
 from agentplane.domains.facts import decode
@@ -44,7 +43,7 @@ def projection(  # noqa: PLR0917 - what a projection is made of
         try:
             data = decode(DATA[event.type], event.data) if event.type in DATA else event.data
             after = steps[event.type](known, stored, data)
-        except (msgspec.ValidationError, RecursionError):
+        except (ValueError, TypeError, OverflowError, RecursionError):  # of what a source says, in any combination
             return replace(known, unreadable=known.unreadable + 1)
         return replace(after, updated_at=later(known.updated_at, event.time))
 

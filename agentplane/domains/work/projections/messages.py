@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from agentplane.domains.work.facts import mail
 from agentplane.domains.work.projections.folding import field, projection
-from agentplane.domains.work.projections.stamps import Stamped, earlier, set_newest
+from agentplane.domains.work.projections.stamps import Stamped, aware, earlier, set_newest
 from agentplane.events.model import StoredEvent
 
 KIND: Final = "Message"
@@ -63,7 +63,7 @@ def _delivered(view: Message, stored: StoredEvent, said: mail.Delivered) -> Mess
 
 
 def _read(view: Message, stored: StoredEvent, said: mail.Read) -> Message:
-    known = replace(view, read_at=earlier(view.read_at, said.read_at or stored.event.time))
+    known = replace(view, read_at=earlier(view.read_at, aware(said.read_at) or stored.event.time))
     return _recipient(_in_state(known), stored, 7, said.reader or stored.event.actor)
 
 
@@ -90,7 +90,7 @@ def _recipient(view: Message, stored: StoredEvent, weight: int, who: str | None)
 
 MESSAGES: Final = projection(
     "work_messages",
-    1,
+    2,
     Message,
     KIND,
     field("message_id"),

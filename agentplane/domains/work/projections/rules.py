@@ -13,7 +13,7 @@ from agentplane.clock import parse_rfc3339
 from agentplane.domains.views import Look
 from agentplane.domains.work.facts import governance as g
 from agentplane.domains.work.projections.folding import field, projection
-from agentplane.domains.work.projections.stamps import Stamped, set_newest
+from agentplane.domains.work.projections.stamps import Stamped, aware, set_newest
 from agentplane.events.model import StoredEvent
 
 KIND: Final = "RuleStatus"
@@ -80,7 +80,7 @@ def _waived(view: RuleStatus, stored: StoredEvent, said: g.Waived) -> RuleStatus
         _entered(view, stored, said, RuleState.WAIVED),
         stored,
         waived_by=said.waiver.approver,
-        waiver_expires_at=said.waiver.expires_at,
+        waiver_expires_at=aware(said.waiver.expires_at),
         justification=said.waiver.justification,
     )
     return replace(known, waivers=view.waivers + 1)
@@ -100,7 +100,7 @@ def _named(stored: StoredEvent) -> str | None:
 
 RULES: Final = projection(
     "work_rules",
-    1,
+    2,
     RuleStatus,
     KIND,
     _named,

@@ -4,7 +4,7 @@ Folding in any order gives the same view. Two events of one moment are told apar
 life wins, and then by id. A stamp is text that sorts as these three do.
 """
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TypeVar
 
 import msgspec
@@ -53,3 +53,8 @@ def later(one: datetime | None, other: datetime | None) -> datetime | None:
     """The last of two moments; None: unknown."""
     known = [each for each in (one, other) if each is not None]
     return max(known, default=None)
+
+
+def aware(moment: datetime | None) -> datetime | None:
+    """A moment as data have it: without an offset it is UTC, as the times of imported events are."""
+    return moment if moment is None or moment.tzinfo else moment.replace(tzinfo=UTC)
