@@ -20,13 +20,16 @@ from agentplane.runners.plan import Plan
 from agentplane.runners.shim import contract
 from agentplane.runners.shim.contract import Launch
 from agentplane.runners.shim.state import write_json
+from agentplane.runners.spare import Spare
 
 _RETRY_S: Final = 5.0
 _SHARED_DIRECTORY: Final = 0o770
 _SHARED_FILE: Final = 0o660
 
 
-def launch(plan: Plan, what: Launch, secrets: Sequence[bytes], unit: Path | None) -> ShimHandle:
+def launch(
+    plan: Plan, what: Launch, secrets: Sequence[bytes], unit: Path | None, spare: Spare | None = None
+) -> ShimHandle:
     """Start a plan's shim, through the socket `unit` or (None) as a child; returns when its program runs.
 
     Raises:
@@ -35,7 +38,7 @@ def launch(plan: Plan, what: Launch, secrets: Sequence[bytes], unit: Path | None
         Transient: code `runner.socket`: nothing was prepared, the same call may succeed.
     """
     if unit is None:
-        return launches.start(launches.prepare(plan), what, secrets)
+        return launches.start(launches.prepare(plan), what, secrets, spare)
     with connection(unit) as link:
         return hand_over(link, launches.prepare(plan), what, secrets)
 

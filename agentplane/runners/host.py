@@ -11,6 +11,7 @@ import msgspec
 from agentplane.errors import Broken
 from agentplane.runners.plan import Plan
 from agentplane.runners.shim.contract import Channel, Limits, Users
+from agentplane.runners.spare import Spare
 
 # On top of the guest's own memory. Measured under TCG, QEMU 7.2: 70 MiB for a guest that used all of its memory and
 # little code; a full translation cache (guests.qemu.TCG_CACHE_MIB) adds 128 MiB.
@@ -37,6 +38,7 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     qemu: str = "qemu-system-x86_64"
     bubblewrap: str = "bwrap"
     sockets: Sockets | None = None  # None: shims are our own children
+    spare: Spare | None = None  # of them one that waits
 
 
 def program(name: str) -> str:

@@ -8,7 +8,6 @@ import os
 import select
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -21,13 +20,12 @@ from agentplane.errors import Broken, Conflict, NotFound, Refused
 from agentplane.runners.command import last_lines
 from agentplane.runners.foreign import read_foreign
 from agentplane.runners.plan import Ending, Plan
-from agentplane.runners.shim import __main__ as shim_main
 from agentplane.runners.shim import cgroups, contract
 from agentplane.runners.shim.contract import Ended, Launch, Launched
 from agentplane.runners.shim.state import boot_id, try_lock, utc_now, write_json
+from agentplane.runners.spare import Spare, spawn
 from agentplane.runs.states import Outcome
 
-_SHIM: Final = str(Path(shim_main.__file__))
 ANSWER_TIMEOUT_S: Final = 20.0
 _MAX_WORDS: Final = 2000
 _MAX_ANSWER_BYTES: Final = 1 << 20  # launched.json and outcome.json have some hundred
@@ -105,26 +103,20 @@ def prepare(plan: Plan) -> Path:
     return directory
 
 
-def start(directory: Path, launch: Launch, secrets: Sequence[bytes]) -> ShimHandle:
-    """Start a shim in a prepared directory; returns when its program runs.
+def start(directory: Path, launch: Launch, secrets: Sequence[bytes], spare: Spare | None = None) -> ShimHandle:
+    """Start a shim in a prepared directory, or take the spare one; returns when its program runs.
 
     Raises:
         Broken: code `runner.launch`.
     """
     write_json(str(directory), contract.LAUNCH, {**launch})
     group = launch["limits"]["group"] if launch["limits"] else ""
-    argv = [*(cgroups.scope_prefix(group) if group else []), sys.executable, "-I", "-S", _SHIM, str(directory)]
-    with (directory / contract.SHIM_LOG).open("wb") as log:
-        child = subprocess.Popen(
-            argv,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            cwd="/",
-            env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8"},
-            start_new_session=True,
-        )
-    answer = _converse(child, secrets)
+    if spare is not None and (child := spare.take()) is not None:
+        answer = _converse(child, [os.fsencode(directory), *secrets])
+    else:
+        with (directory / contract.SHIM_LOG).open("wb") as log:
+            child = spawn([str(directory)], before=cgroups.scope_prefix(group) if group else [], log=log)
+        answer = _converse(child, secrets)
     if answer != {}:
         child.wait()
         said = str(answer["error"]) if answer else words_of(directory)
@@ -214,12 +206,15 @@ def ending_of(directory: Path) -> Ending | None:
         raise Refused(str(exc), code="runner.outcome", where=str(directory / contract.OUTCOME)) from exc
 
 
-def _converse(child: "subprocess.Popen[bytes]", secrets: Sequence[bytes]) -> dict[str, object] | None:
-    """Hand over the secrets and hear whether the program runs; None when nothing was answered."""
+def _converse(child: "subprocess.Popen[bytes]", words: Sequence[bytes]) -> dict[str, object] | None:
+    """Hand over the secrets, to a spare shim its directory first, and hear whether the program runs.
+
+    None when nothing was answered.
+    """
     assert child.stdin is not None  # noqa: S101 - for the type checker: both are pipes
     assert child.stdout is not None  # noqa: S101
     with suppress(BrokenPipeError), child.stdin as stdin:
-        for value in secrets:
+        for value in words:
             stdin.write(len(value).to_bytes(4, "big") + value)
     with child.stdout as stdout:
         if not select.select([stdout], [], [], ANSWER_TIMEOUT_S)[0]:

@@ -51,7 +51,7 @@ class ProcessRunner:
             raise Refused(f"no value for the secrets {', '.join(missing)}", code="guest.secrets")
         launch = self._launch(plan, spec)
         unit = self._host.sockets.process if self._host.sockets else None
-        return activation.launch(plan, launch, [secrets[name] for name in plan.secrets], unit)
+        return activation.launch(plan, launch, [secrets[name] for name in plan.secrets], unit, self._host.spare)
 
     def _launch(self, plan: Plan, spec: ProcessSpec) -> Launch:
         memory_mib = plan.resources.memory_mib + hosts.PROCESS_OVERHEAD_MIB

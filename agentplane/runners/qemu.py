@@ -30,7 +30,7 @@ class QemuRunner:
         _check(plan, spec, secrets)
         launch = self._launch(plan, spec)
         unit = self._host.sockets.machine if self._host.sockets else None
-        return activation.launch(plan, launch, [secrets[name] for name in plan.secrets], unit)
+        return activation.launch(plan, launch, [secrets[name] for name in plan.secrets], unit, self._host.spare)
 
     def _launch(self, plan: Plan, spec: GuestSpec) -> Launch:
         hardware = Hardware(

@@ -25,6 +25,7 @@ from agentplane.runners.plan import Ending, Execution, InputImage, Plan, Runner
 from agentplane.runners.probe import Probe
 from agentplane.runners.process import ProcessRunner
 from agentplane.runners.qemu import QemuRunner
+from agentplane.runners.spare import Spare
 from agentplane.runners.trial import try_sandbox
 from agentplane.runs.model import GuestPin, StorePath
 from agentplane.runs.protocol import Acceleration, Assignment
@@ -48,11 +49,13 @@ class NixHost:
         self._stopping = threading.Event()
         self._pull = puller(settings.bundles, settings.state_dir, self._stopping)
         self._made: Nix | None = None
+        self._spare = Spare()
         programs = HostPrograms(
             state_dir=settings.state_dir,
             first_uid=settings.qemu_uids.first,
             uids=settings.qemu_uids.count,
             sockets=sockets_of(settings),
+            spare=self._spare,
         )
         self._programs = programs
         self._probe = Probe(settings.state_dir, units=programs)
@@ -71,6 +74,7 @@ class NixHost:
         """Download and build no further: what is under way fails, and is done again after the next start."""
         self._stopping.set()
         stop_builds()
+        self._spare.close()
 
     def find_out(self) -> Probed:
         """Try every configured backend, once; may build the probe guest, and fetch its kernel, which takes a while."""
@@ -112,6 +116,8 @@ class NixHost:
     def prepare(self, assignment: Assignment) -> Prepared:
         """See `Host.prepare`."""
         probed = self.find_out()
+        if self._programs.sockets is None:
+            self._spare.warm()
         for pinned in (assignment.pins.source, *(item.tree for item in assignment.pins.inputs)):
             self._nix().fetch(pinned)
         spec = guest_of(assignment, self._nix(), self._settings.bundles)
