@@ -121,5 +121,7 @@ def _show(outcomes: "Sequence[Outcome]") -> None:
             click.echo(f"  {step.controller} upon {step.upon}: {step.message or 'decides'}")
             for type_ in step.events:
                 click.echo(f"    {type_}")
+        if not outcome.complete:
+            render.say("  and so on: it does not come to an end", style="yellow")
         for failure in outcome.failures:
             render.say(f"  {failure}", style="red")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import msgspec
 import yaml
 
-from agentplane.cli.resource_outcomes import Outcome, Removal, StepLine, outcome, refused
+from agentplane.cli.resource_outcomes import Outcome, Removal, StepLine, failed, outcome, refused
 from agentplane.cli.submit import facts_of, publish
 from agentplane.clock import SystemClock
 from agentplane.domains.admission import absent
@@ -36,7 +36,6 @@ _AT_ONCE: Final = 16
 _HINTS: Final = {
     "intent.type": "control does not know this kind: install its domain where control and projector run, restart them"
 }
-_FAILED: Final = frozenset({ProgressState.DENIED, ProgressState.DEAD_LETTER})
 
 
 class Applying:
@@ -66,13 +65,13 @@ class Applying:
             for step in played.steps
             for event in step.events
         )
-        failures = tuple(step.failure for step in played.steps if step.failure)
         return msgspec.structs.replace(
             outcome(before, played.after, changed=bool(steps)),
             dry_run=True,
             steps=steps,
             events=events,
-            failures=failures,
+            failures=failed(played.after, played.after.generation) if steps else (),
+            complete=played.complete,
         )
 
     async def carry_out_all(self, wishes: Sequence[Wish], *, wait_s: float | None) -> list[Outcome]:
@@ -99,11 +98,7 @@ class Applying:
         if wait_s is not None:
             names = {step.controller for step in played.steps[1:]}
             after = await self._until(wish.stream, _settled(names, played.after.generation), wait_s)
-            failures = tuple(
-                f"{name}: {each.state}: {each.message}"
-                for name, each in after.controllers.items()
-                if each.state in _FAILED and each.generation >= played.after.generation
-            )
+            failures = failed(after, played.after.generation)
         return msgspec.structs.replace(
             outcome(before, after, changed=True), generation=played.after.generation, failures=failures
         )

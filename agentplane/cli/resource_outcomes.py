@@ -1,12 +1,14 @@
 """What became, or would become, of documents and of wishes to delete."""
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
-from agentplane.domains.resource import Resource
+from agentplane.domains.resource import ProgressState, Resource
 from agentplane.domains.specs import Wish
 from agentplane.errors import Refused
+
+_FAILED: Final = frozenset({ProgressState.DENIED, ProgressState.DEAD_LETTER})
 
 
 class StepLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,6 +33,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     steps: tuple[StepLine, ...] = ()
     events: tuple[dict[str, Any], ...] = ()
     failures: tuple[str, ...] = ()
+    complete: bool = True  # False: of a rehearsal that would go on
 
     @property
     def failed(self) -> bool:
@@ -61,6 +64,15 @@ def outcome(before: Resource, after: Resource, *, changed: bool) -> Outcome:
     result = "unchanged" if not changed else "configured" if before.exists else "created"
     return Outcome(
         kind=after.kind, namespace=after.namespace, name=after.name, result=result, generation=after.generation
+    )
+
+
+def failed(resource: Resource, generation: int) -> tuple[str, ...]:
+    """Controllers that said no to a generation, or could not handle it."""
+    return tuple(
+        f"{name}: {each.state}: {each.message}"
+        for name, each in resource.controllers.items()
+        if each.state in _FAILED and each.generation >= generation
     )
 
 

@@ -64,8 +64,7 @@ class Registry:
         """A kind that is made of documents. Raises NotFound, as `kind`; Refused, code `kind.no-documents`."""
         known = self.kind(word)
         if known.made_by:
-            message = f"no document makes a resource of the kind {known.name}"
-            raise Refused(message, code="kind.no-documents", hint=known.made_by)
+            raise Refused(f"{known.name}: no document makes one", code="kind.no-documents", hint=known.made_by)
         return known
 
     def __iter__(self) -> Iterator[Kind]:
