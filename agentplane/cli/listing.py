@@ -1,7 +1,6 @@
 """Lists and single things of every kind for people: one code path, whoever keeps them."""
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -12,13 +11,13 @@ from agentplane.cli import render
 from agentplane.cli.naming import Named, joined, split
 from agentplane.cli.shelves import Asked, Found, Shelf, cell, flat, shelf_of
 from agentplane.cli.shown import Shown
+from agentplane.cli.watching import Seen, changes, print_lines
 from agentplane.errors import NotFound
 
 if TYPE_CHECKING:
     from agentplane.domains.model import Kind
 
 Answer = TypeVar("Answer")
-_WATCH_EVERY_S = 1.0
 
 
 def find(ctx: click.Context, wanted: Named, asked: Asked) -> Shown:
@@ -44,30 +43,31 @@ def watch(ctx: click.Context, wanted: Named, asked: Asked, output: str) -> int:
     """Print what is there, then whatever is new or has changed; data one document a line. Ends when stopped."""
     kind = _kind(wanted.word)
 
+    def name_of(each: Found) -> str:
+        return joined(kind.name, each.name, each.namespace)
+
     async def watching(shelf: Shelf) -> int:
-        shown: dict[tuple[str | None, str], dict[str, Any]] = {}
-        first = True
-        while True:
-            if wanted.names:
-                found, missing = await _each(shelf, wanted.names, asked)
-                if first and missing:
-                    raise missing[0]
+        found: dict[str, Found] = {}
+
+        async def look() -> list[Seen]:
+            things, missing = await _now(shelf, wanted.names, asked)
+            if missing and not found:
+                raise missing[0]
+            found.update((name_of(each), each) for each in things)
+            return [Seen(name_of(each), each.document) for each in things]
+
+        async for news in changes(look):
+            if output == "table":
+                _table(kind, [found[each.name] for each in news], asked, names=wanted.names)
             else:
-                found, _ = await shelf.page(asked)
-            news = [each for each in found if shown.get((each.namespace, each.name)) != each.document]
-            shown = {(each.namespace, each.name): each.document for each in found}
-            if output == "name":
-                for each in news:
-                    click.echo(joined(kind.name, each.name, each.namespace))
-            elif output != "table":
-                for each in news:
-                    click.echo(json.dumps(each.document, ensure_ascii=False))
-            elif news or first:
-                _table(kind, news, asked, names=wanted.names)
-            first = False
-            await asyncio.sleep(_WATCH_EVERY_S)
+                print_lines(news, output)
+        return 0
 
     return _asked(ctx, kind, watching)
+
+
+async def _now(shelf: Shelf, names: Sequence[str], asked: Asked) -> tuple[list[Found], list[NotFound]]:
+    return await _each(shelf, names, asked) if names else ((await shelf.page(asked))[0], [])
 
 
 def _kind(word: str) -> "Kind":

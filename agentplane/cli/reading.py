@@ -107,7 +107,8 @@ def _within(directory: Path | None, *, recursive: bool) -> list[Path]:
     if not directory.is_dir():
         raise Refused("no such directory", code="document.missing", where=str(directory))
     pattern = "**/*" if recursive else "*"
-    paths = (path for path in directory.glob(pattern) if path.suffix in _SUFFIXES and path.is_file())
+    # what only looks like a document, such as a link that leads nowhere, is told and not passed over
+    paths = (path for path in directory.glob(pattern) if path.suffix.lower() in _SUFFIXES and not path.is_dir())
     shown = sorted(
         path for path in paths if not any(part.startswith(".") for part in path.relative_to(directory).parts)
     )

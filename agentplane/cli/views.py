@@ -1,10 +1,9 @@
 """Read models that domains bring, for people: lists, one row, and rows summed up."""
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.core import ParameterSource
@@ -14,6 +13,7 @@ from agentplane.cli import render
 from agentplane.cli.naming import joined
 from agentplane.cli.shown import Shown, show
 from agentplane.cli.view_rows import Asker, Row
+from agentplane.cli.watching import Seen, changes, print_lines
 from agentplane.errors import NotFound, Refused
 from agentplane.history.spans import parse_span
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from agentplane.domains.views import View
     from agentplane.history.places import Place
 
-_WATCH_EVERY_S: Final = 1.0
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -74,25 +73,22 @@ def find_rows(
 def watch_rows(ctx: click.Context, view: "View", names: Sequence[str], limit: int, output: str) -> int:
     """Print the rows that are there, then those that are new or have changed; data one row a line."""
 
-    async def watching(asker: "Asker") -> int:
-        shown: dict[str, Row] = {}
-        first = True
-        while True:
+    async def watching(asker: Asker) -> int:
+        async def look() -> list[Seen]:
             if names:
                 rows, missing = await asker.each(view, names, None)
-                if first and missing:
+                if missing and not rows:
                     raise missing[0]
             else:
                 rows, _ = await asker.rows(view, _where(ctx, view), limit, None)
-            news = [row for row in rows if shown.get(_ref(view, row)) != row]
-            shown = {_ref(view, row): row for row in rows}
-            if output == "table" and (news or first):
-                _table(view, news)
-            elif output != "table":
-                for row in news:
-                    click.echo(_ref(view, row) if output == "name" else json.dumps(row, ensure_ascii=False))
-            first = False
-            await asyncio.sleep(_WATCH_EVERY_S)
+            return [Seen(_ref(view, row), row) for row in rows]
+
+        async for news in changes(look):
+            if output == "table":
+                _table(view, [each.document for each in news])
+            else:
+                print_lines(news, output)
+        return 0
 
     return int(asyncio.run(_asked(ctx, watching)))
 

@@ -39,6 +39,15 @@ def test_every_document_of_a_directory_is_read_below_it_where_asked_for(tmp_path
     assert "-R" in str(nothing.value.hint)
 
 
+def test_what_only_looks_like_a_document_is_not_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "A.YAML").write_text(order("a1"))
+    (tmp_path / "dir.yaml").mkdir()
+    assert read(directory=tmp_path) == ["a1"]
+    (tmp_path / "nowhere.yaml").symlink_to(tmp_path / "nothing")
+    with pytest.raises(Refused, match=r"nowhere.yaml: no such file"):
+        read(directory=tmp_path)
+
+
 @pytest.mark.parametrize(
     ("text", "code", "line", "words"),
     [
