@@ -42,11 +42,14 @@ def status(ctx: click.Context, output: str) -> int:
 
 
 def _state(status: "Status") -> str:
-    if status.rebuilding is not None:
-        return f"{status.state}, at {status.rebuilding}"
-    if status.state == "upgrading" and status.building is not None:
+    from agentplane.projections.status import State, state_of
+
+    state = state_of(status)  # an older query service does not say it
+    if state is State.REBUILDING:
+        return f"rebuilding, at {status.rebuilding}"
+    if state is State.UPGRADING and status.building is not None:
         return f"upgrading, {status.building.percent} %"
-    return status.state
+    return state
 
 
 def _numbers(status: "Status") -> tuple[object, ...]:

@@ -68,6 +68,7 @@ class Upgrades:
         self._claimed: AsyncConnection[Row] | None = None
         self._turn = asyncio.Lock()
         self._newer_seen: dict[str, float] = {}
+        self._begun: set[str] = set()
 
     async def tend(self, learn: Learn) -> bool:
         """Build and switch whatever is not served in our version; tidy up. True: something is left to do.
@@ -131,7 +132,10 @@ class Upgrades:
 
     async def _build(self, connection: AsyncConnection[Row], projection: Projection, learn: Learn) -> bool:
         """Fold into the shadow and switch. False: not yet, or not by us."""
-        await _begin(connection, projection)
+        resumed = await _begin(connection, projection)
+        if resumed and projection.name not in self._begun:  # what waits is looked at again and again, and said once
+            log.info("projection.upgrade-resumed", projection=projection.name, version=projection.version)
+        self._begun.add(projection.name)
         look_at = self._clock() + _LOOK_S
         while True:
             done = await step(connection, projection, REBUILD_SUFFIX, limit=self._batch)
@@ -174,17 +178,17 @@ async def _locked(connection: AsyncConnection[Row]) -> bool:
     return await (await connection.execute("SELECT pg_try_advisory_lock(%s)", [BUILDS])).fetchone() == (True,)
 
 
-async def _begin(connection: AsyncConnection[Row], projection: Projection) -> None:
-    """Make the shadow, unless this version's is there already: then it is gone on with."""
+async def _begin(connection: AsyncConnection[Row], projection: Projection) -> bool:
+    """Make the shadow. True: this version's is there already, and is gone on with."""
     shadow = projection.name + REBUILD_SUFFIX
     async with connection.transaction():
         found = await connection.execute("SELECT version FROM views.checkpoints WHERE projection = %s", [shadow])
         if await found.fetchone() == (projection.version,):
-            log.info("projection.upgrade-resumed", projection=projection.name, version=projection.version)
-            return
+            return True
         await connection.execute("SET LOCAL synchronous_commit TO on")
         await make_shadow(connection, projection)
     log.info("projection.upgrade-begun", projection=projection.name, version=projection.version)
+    return False
 
 
 async def make_shadow(connection: AsyncConnection[Row], projection: Projection) -> None:

@@ -16,7 +16,7 @@ import structlog
 from agentplane.projections.engine import RUNS
 from agentplane.store.views import ViewStore
 
-BATCH = 20
+BATCH = 30
 
 
 def die_at(moment: int) -> None:
