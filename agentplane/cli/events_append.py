@@ -135,6 +135,8 @@ def _taken(registry: "Registry") -> frozenset[str]:
 
 
 async def _recorded(context: contexts.Context, line: "Line", *, dry_run: bool) -> dict[str, Any]:
+    import msgspec
+
     from agentplane.cli.importing import hand_in
     from agentplane.clock import SystemClock
     from agentplane.domains.discovery import installed
@@ -145,8 +147,10 @@ async def _recorded(context: contexts.Context, line: "Line", *, dry_run: bool) -
     from agentplane.queries.imports import ImportClient
 
     tenant = context.tenant
+    ids = ids_of(line, tenant)
     async with contexts.connected(context) as bus:
-        found = await ImportClient(bus, tenant).known(ids_of(line, tenant))
+        client = ImportClient(bus, tenant)
+        found = await client.known(ids)
         try:
             judged = admit(line, rules_of(tenant, installed().registry), found, (), SystemClock().now())
         except Refused as refused:
@@ -158,8 +162,10 @@ async def _recorded(context: contexts.Context, line: "Line", *, dry_run: bool) -
         reports: list[EventsImported] = []
         wish = ImportRequested(lines=(), source="events append", strict=True)
         await hand_in(bus, iter((line,)), tenant=tenant, actor=contexts.actor(), wish=wish, done=reports.append)
-        stored = await QueryClient(bus, tenant).event(judged.event.id)
-        return _told("recorded" if reports[0].stored else "already recorded", judged, stored.sequence)
+        there = await client.known(ids)  # another id than foretold where that one is another tenant's event's
+        stored = await QueryClient(bus, tenant).event(next((id_ for id_ in ids if id_ in there), judged.event.id))
+        result = "recorded" if reports[0].stored else "already recorded"
+        return _told(result, msgspec.structs.replace(judged, event=stored.event), stored.sequence)
 
 
 def _told(result: str, judged: "Judged", sequence: int | None) -> dict[str, Any]:
