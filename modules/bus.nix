@@ -148,6 +148,7 @@ in
       serverName = mkDefault "agentplane";
       settings = lib.mkMerge [
         { host = cfg.listen; jetstream.sync_interval = "always"; max_payload = mkDefault (4 * 1024 * 1024); }
+        { http = mkDefault "127.0.0.1:8222"; } # for the doctor: whether it writes
         tls
         cfg.settings
       ];

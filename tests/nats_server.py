@@ -68,8 +68,10 @@ class Daemon:
 class NatsServer:
     """One server process that can be killed, restarted and wiped. `seed(role)` is the key file of a user."""
 
-    def __init__(self, directory: Path, *, tls: ServerTls | None = None) -> None:
+    def __init__(self, directory: Path, *, tls: ServerTls | None = None, monitored: bool = False) -> None:
         self.directory = directory
+        self._monitor_port = free_port() if monitored else None
+        self.monitor_url = f"http://127.0.0.1:{self._monitor_port}"
         self._tls = tls
         self.port = free_port()
         self.url = f"nats://127.0.0.1:{self.port}"
@@ -78,7 +80,8 @@ class NatsServer:
         self._configure(self._users())
 
     def _configure(self, users: tuple[User, ...]) -> None:
-        config = ServerConfig(port=self.port, store_dir=str(self.directory / "js"), tls=self._tls)
+        store = str(self.directory / "js")
+        config = ServerConfig(port=self.port, store_dir=store, tls=self._tls, monitor_port=self._monitor_port)
         self._config.write_text(render(config, users))
 
     def _users(self) -> tuple[User, ...]:

@@ -56,7 +56,7 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     max_file_bytes: int = 2048 * _MIB
     max_connections: int = 1000
     pid_file: str | None = None
-    monitor_port: int | None = None  # HTTP on the same host, for the doctor; None: no monitoring
+    monitor_port: int | None = None  # HTTP on 127.0.0.1, for the doctor; None: no monitoring
     tls: ServerTls | None = None  # None: loopback only
     callout: Callout | None = None  # None: only the users of this configuration
 
@@ -174,7 +174,7 @@ def render(config: ServerConfig, users: tuple[User, ...]) -> str:
         f"listen: {_quote(f'{config.host}:{config.port}')}",
         f"server_name: {_quote(config.server_name)}",
         *([f"pid_file: {_quote(config.pid_file)}"] if config.pid_file else []),
-        *([f"http: {_quote(f'{config.host}:{config.monitor_port}')}"] if config.monitor_port else []),
+        *([f"http: {_quote(f'127.0.0.1:{config.monitor_port}')}"] if config.monitor_port else []),
         *(_tls_lines(config.tls) if config.tls else []),
         f"max_payload: {config.max_payload_bytes}",
         f"max_connections: {config.max_connections}",

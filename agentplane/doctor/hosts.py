@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from agentplane.backup.series import whole
 from agentplane.backup.settings import BackupSettings
+from agentplane.bus import monitor
 from agentplane.daemon import bus
 from agentplane.daemon.config import NatsSettings, PostgresSettings, load_settings
 from agentplane.doctor import certificates, services
@@ -25,6 +26,7 @@ UNITS: Final = {
     Role.CONTROL: ("agentplane-control.service", "agentplane-projector.service"),
     Role.EXECUTOR: ("agentplane-guest.socket", "agentplane-executor.service"),
 }
+_SERVERS: Final = ("agentplane-bus.service", "nats.service")
 _DATABASE: Final = "systemctl restart postgresql agentplane-database"
 _DATABASE_DIR: Final = Path("/var/lib/postgresql")
 _CONFIG_TIMEOUT_S: Final = 30
@@ -43,7 +45,7 @@ def host(role: Role, *, now: datetime, ask: Show = show) -> list[Check]:
     main = units[0] if role is Role.CONTROL else units[-1]
     if role is Role.EXECUTOR:
         checks += _sandboxes(main, ask)
-    return [*checks, *_connections(role, main, now), _backup(role, now, ask)]
+    return [*checks, *_connections(role, main, now, ask), _backup(role, now, ask)]
 
 
 def state_dir(role: Role, ask: Show = show) -> Path | None:
@@ -121,7 +123,7 @@ def _credential(id_: str, path: Path) -> Check:
     return passed(id_, str(path))
 
 
-def _connections(role: Role, main: Unit, now: datetime) -> list[Check]:
+def _connections(role: Role, main: Unit, now: datetime, ask: Show) -> list[Check]:
     """The bus, and for a control host the database, as its daemon reaches them."""
     if main.config is None or not main.up:
         return [skipped("bus.reachable", f"{main.name} does not run")]
@@ -130,7 +132,7 @@ def _connections(role: Role, main: Unit, now: datetime) -> list[Check]:
             from services.control.config import ControlSettings  # noqa: PLC0415 - a daemon's model, only where it is
 
             control = load_settings(main.config, ControlSettings)
-            return [*_database(control.postgres), *_bus(control.nats, now)]
+            return [*_database(control.postgres), *_bus(control.nats, now), *_stores(ask)]
         from services.executor.config import ExecutorSettings  # noqa: PLC0415
 
         return _bus(load_settings(main.config, ExecutorSettings).nats, now)
@@ -144,6 +146,16 @@ def _database(settings: PostgresSettings) -> list[Check]:
 
 def _bus(settings: NatsSettings, now: datetime) -> list[Check]:
     return [_reachable(settings), *certificates.of_bus(settings.servers, settings.encryption, now)]
+
+
+def _stores(ask: Show) -> list[Check]:
+    """Of a nats-server on this host; nothing where it is elsewhere."""
+    name = next((name for name in _SERVERS if unit(name, ask).up), None)
+    if name is None:
+        return []
+    if not monitor.answers(monitor.HOST_URL):
+        return [skipped("nats.writes", f"nothing answers at {monitor.HOST_URL}: its monitoring is off")]
+    return [services.writes(monitor.HOST_URL, f"systemctl restart {name}")]
 
 
 def _reachable(settings: NatsSettings) -> Check:

@@ -7,6 +7,7 @@ from urllib.error import URLError
 
 import psycopg
 
+from agentplane.bus.monitor import write_error
 from agentplane.doctor.check import Check, failed, passed, skipped
 
 MIN_POSTGRES = 14
@@ -59,9 +60,9 @@ def _schema(connection: psycopg.Connection, latest: int, fix: str) -> Check:
     return failed("postgres.schema", f"version {current}; this program knows {latest}", fix)
 
 
-def nats(monitor_url: str | None) -> list[Check]:
+def nats(monitor_url: str | None, *, restart: str = UP) -> list[Check]:
     """What nats-server's monitoring endpoint (loopback) says. None: no configuration here names one."""
-    names = ("reachable", "jetstream", "auth", "sync")
+    names = ("reachable", "writes", "jetstream", "auth", "sync")
     if monitor_url is None:
         return [skipped(f"nats.{name}", "no stack and no control configuration on this machine") for name in names]
     try:
@@ -70,7 +71,15 @@ def nats(monitor_url: str | None) -> list[Check]:
     except (URLError, OSError, ValueError) as exc:
         first = failed("nats.reachable", f"{monitor_url}: {exc}", UP)
         return [first, *(skipped(f"nats.{name}", "not reachable") for name in names[1:])]
-    return [passed("nats.reachable", f"nats-server {varz.get('version')}"), *_varz(varz)]
+    return [passed("nats.reachable", f"nats-server {varz.get('version')}"), writes(monitor_url, restart), *_varz(varz)]
+
+
+def writes(monitor_url: str, restart: str) -> Check:
+    """Whether nats-server stores what it is given: a full disk is not over when there is room again."""
+    words = write_error(monitor_url)
+    if words is None:
+        return passed("nats.writes", "nothing failed to be written")
+    return failed("nats.writes", f"it stores nothing until its disk has room and it was restarted: {words}", restart)
 
 
 def _varz(varz: dict[str, object]) -> list[Check]:

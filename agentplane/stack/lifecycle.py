@@ -79,6 +79,13 @@ def _programs(layout: Layout) -> tuple[supervision.Program, ...]:
             ),
             priority=20,
         ),
+        supervision.Program(
+            name="bus-watch",
+            argv=supervision.with_parent_death_signal(
+                [sys.executable, "-m", "agentplane.stack.buswatch", str(layout.root)], "TERM"
+            ),
+            priority=25,
+        ),
         *daemons,
         *(_joiner(layout, name) for name in joiners.names(layout)),
     )

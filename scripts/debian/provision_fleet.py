@@ -24,7 +24,7 @@ from agentplane.stack.inventory import local_inventory
 from agentplane.stack.provision import write_json
 
 UNITS = Path("/etc/systemd/system")
-PORT, ALL_ADDRESSES = 4222, "0.0.0.0"  # noqa: S104 - a bus of several hosts, with TLS
+PORT, MONITOR_PORT, ALL_ADDRESSES = 4222, 8222, "0.0.0.0"  # noqa: S104 - a bus of several hosts, with TLS
 _JOINING = ("issuer.nkey", "watcher.nkey")
 _COPY = "ExecStartPre=install -m 0400 -t %t/agentplane-control"
 
@@ -125,6 +125,7 @@ def _bus(users: Path) -> str:
         port=PORT,
         host=ALL_ADDRESSES,
         store_dir="/var/lib/agentplane-bus",
+        monitor_port=MONITOR_PORT,
         tls=accounts.ServerTls(cert_file=f"{given}/bus.pem", key_file=f"{given}/bus.key"),
         callout=known.callout(),
     )

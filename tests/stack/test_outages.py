@@ -24,6 +24,7 @@ pytestmark = pytest.mark.stack
 LEASE_S = 4
 TINY = "exec-tiny"
 DATABASE_MIB = 256
+BUS_MIB = 64
 TINY_MIB = 1400  # what a bundle asks for, and some
 
 
@@ -37,7 +38,7 @@ def apart() -> Iterator[Plane]:
         (plane.layout.root / "kernel").mkdir(parents=True)
         shutil.copy(KEPT / "kernel" / "kernel.txt", plane.layout.root / "kernel")
     disks = (joiners.state_dir(plane.layout, TINY), TINY_MIB), (plane.layout.postgres, DATABASE_MIB)
-    with small_disk(*disks[0]), small_disk(*disks[1]):
+    with small_disk(*disks[0]), small_disk(*disks[1]), small_disk(plane.layout.nats, BUS_MIB):
         plane.call("stack", "up")
         plane.reconfigure(heartbeat_seconds=1, lease_seconds=LEASE_S)
         yield plane
@@ -106,6 +107,26 @@ def test_a_full_database_delays_and_loses_nothing(apart: Plane, tmp_path: Path) 
     assert (finished["succeeded"], apart.once_per_epoch(run)) == (True, [1])
     apart.verify(run, tmp_path / "evidence")
     assert apart.sealed(error["where"])["succeeded"]  # as it was promised
+
+
+def test_a_bus_whose_disk_was_full_writes_again_by_itself(apart: Plane, tmp_path: Path) -> None:
+    disk, bundle, before = (
+        SmallDisk(apart.layout.nats),
+        make_bundle(tmp_path, "exit 0\n", name="queued"),
+        apart.pid("nats"),
+    )
+    disk.fill()
+    asked = apart.call("run", bundle, "-o", "json", status=None)
+    while asked.returncode == 0:  # what the last pages still take is stored
+        asked = apart.call("run", bundle, "-o", "json", status=None)
+    assert asked.returncode == 6
+    doctor = apart.call("doctor", "--role", "control", "-o", "json", status=None)
+    checks = {check["id"]: check for check in json.loads(doctor.stdout)["checks"]}
+    assert checks["nats.writes"]["status"] == "fail", checks["nats.writes"]
+    assert apart.pid("nats") == before  # a restart would not help yet
+    disk.free()
+    awaited(lambda: apart.pid("nats") not in {before, None} or None, "its restart")
+    awaited(lambda: apart.call("run", bundle, "--wait", status=None).returncode == 0 or None, "a run")
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from agentplane.bus.monitor import write_error
 from agentplane.bus.nats import NatsBus
 from agentplane.bus.subjects import EVENTS
+from agentplane.doctor import services
+from agentplane.doctor.check import Status
 from agentplane.errors import NotFound, Transient
 from agentplane.events.cloudevents import decode_stored
 from agentplane.store.outbox import OutboxCursor
@@ -26,7 +29,7 @@ def full(tmp_path: Path) -> Iterator[tuple[NatsServer, SmallDisk]]:
     directory = tmp_path / "nats"
     directory.mkdir()
     with small_disk(directory / "js", 48) as disk:
-        server = NatsServer(directory)
+        server = NatsServer(directory, monitored=True)
         server.start()
         try:
             yield server, disk
@@ -121,7 +124,11 @@ async def test_a_person_whose_wish_was_not_stored_hears_it(full: tuple[NatsServe
     assert caught.value.exit_status == 6
     assert "nothing is lost" in str(caught.value.hint)
     disk.free()
+    (said,) = (check for check in services.nats(server.monitor_url) if check.id == "nats.writes")
+    assert (said.status, said.fix) == (Status.FAIL, "agentplane stack up")
+    assert "no space left on device" in said.cause
     await asyncio.to_thread(server.restart)
+    assert write_error(server.monitor_url) is None
     await stored(alice, subject, f"wish-{number}")
     await control.close()
     await alice.close()
