@@ -69,10 +69,19 @@ def show(ctx: click.Context, run: str, keys: Path | None, output: str) -> int:
     help="Where RUN's artifact files are [default: where the executor left them, else fetched from it].",
 )
 @click.option("--keys", type=_Keys, help=_KEYS_HELP)
+@click.option(
+    "--without-key-history", is_flag=True, help="Also while control does not say which executors' keys counted when."
+)
 @render.output_option
 @click.pass_context
 def export(  # noqa: PLR0917 - one parameter per option
-    ctx: click.Context, run: str, target: Path, artifacts: Path | None, keys: Path | None, output: str
+    ctx: click.Context,
+    run: str,
+    target: Path,
+    artifacts: Path | None,
+    keys: Path | None,
+    without_key_history: bool,
+    output: str,
 ) -> int:
     """Write all that verifying RUN needs into a directory."""
     import msgspec
@@ -82,7 +91,7 @@ def export(  # noqa: PLR0917 - one parameter per option
 
     own = trusted_keys(ctx, keys)
     view, rows, subject = ask(ctx, lambda client: _all_of(client, run))
-    trusted, executor_keys = key_history.asked(ctx, view.name, own)
+    trusted, executor_keys = key_history.asked(ctx, view.name, own, needed=not without_key_history)
     marked = key_history.marked_records(rows, trusted) if executor_keys else ()
     subject = msgspec.structs.replace(subject, executor_keys=executor_keys, marked=marked)
     records = select_attempt([opened(row, trusted) for row in rows if not row.fenced])

@@ -16,12 +16,15 @@ if TYPE_CHECKING:
     from agentplane.projections.evidence import EvidenceRow
 
 
-def asked(ctx: click.Context, run: str, own: "TrustedKeys") -> "tuple[TrustedKeys, bytes | None]":
+def asked(
+    ctx: click.Context, run: str, own: "TrustedKeys", *, needed: bool = False
+) -> "tuple[TrustedKeys, bytes | None]":
     """Own keys and those that control vouches for, and the envelope in which it does; None: it gave none.
 
     Raises:
-        Tampered: what came is not signed by a control key among one's own. Refused: `evidence.key-history`, not of the
-            form.
+        Transient: `evidence.no-key-history`: control gives none, and it is `needed`.
+        Tampered: what came is not signed by a control key among one's own.
+        Refused: `evidence.key-history`: not of the form.
     """
     from agentplane.evidence.key_history import open_history, trusting
     from agentplane.queries.attestations import executor_keys
@@ -37,6 +40,13 @@ def asked(ctx: click.Context, run: str, own: "TrustedKeys") -> "tuple[TrustedKey
     except NotFound:
         return own, None  # it was refused: no executor said anything
     except (Transient, Denied) as error:
+        if needed:
+            raise Transient(
+                f"control does not say which keys counted when: {error}",
+                code="evidence.no-key-history",
+                where=run,
+                hint="ask again while control answers; or --without-key-history, and no verifier can tell either",
+            ) from error
         render.say(f"no key history: {error}", style="yellow")
         return own, None
     history = open_history(envelope, own).history

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from agentplane.bus.memory import MemoryBus
 from agentplane.cli import context as contexts
 from agentplane.cli import key_history
-from agentplane.errors import NotFound, Refused, Tampered
+from agentplane.errors import NotFound, Refused, Tampered, Transient
 from agentplane.queries import protocol as wire
 from tests.unit.evidence.conftest import signer_for
 from tests.unit.evidence.story import Story
@@ -61,6 +61,16 @@ def test_without_an_answer_the_own_keys_are_all(answers: Answers, capsys: pytest
     answers(wire.failed(NotFound("no such run", code="run.unknown")))
     assert key_history.asked(CONTEXT, "hello-0001", ONLY_CONTROL) == (ONLY_CONTROL, None)
     assert capsys.readouterr().err == ""  # it was refused: there is nothing to know
+
+
+def test_an_export_that_needs_one_does_not_go_without(answers: Answers) -> None:
+    answers(None)
+    with pytest.raises(Transient) as caught:
+        key_history.asked(CONTEXT, "hello-0001", ONLY_CONTROL, needed=True)
+    assert caught.value.code == "evidence.no-key-history"
+    assert "--without-key-history" in (caught.value.hint or "")
+    answers(wire.failed(NotFound("no such run", code="run.unknown")))
+    assert key_history.asked(CONTEXT, "hello-0001", ONLY_CONTROL, needed=True) == (ONLY_CONTROL, None)
 
 
 def test_an_answer_about_another_run_or_by_somebody_else_is_not_taken(answers: Answers) -> None:
