@@ -34,7 +34,7 @@ from agentplane.store.ledger import Ledger
 from agentplane.store.lookups import ask_versions, known, versions_of
 from agentplane.store.wire import Copy, insert, insert_and_commit
 
-FIRST_CHUNK_EVENTS, CHUNK_EVENTS = 64, 192  # of a large call, in one statement
+FIRST_CHUNK_EVENTS, CHUNK_EVENTS = 100, 150  # of a large call, in one statement
 MAX_CACHED_STREAMS: Final = 50_000
 POLITE_BATCHES: Final = 32  # after a lost race
 UNKNOWN: Final = -1
