@@ -14,7 +14,7 @@ import msgspec
 from agentplane.cli.submit import publish
 from agentplane.clock import SystemClock
 from agentplane.errors import NotFound, Refused, Transient
-from agentplane.events.cloudevents import decode_stored
+from agentplane.events.cloudevents import decode_stored, encode
 from agentplane.events.codec import payload
 from agentplane.events.model import Event, StoredEvent
 from agentplane.imports.admit import fact_id
@@ -22,7 +22,7 @@ from agentplane.imports.batches import batches, request_import
 from agentplane.imports.model import EventsImported, ImportRequested, Line
 from agentplane.imports.order import Item
 from agentplane.imports.scan import Problem, Reader
-from agentplane.imports.shaping import Rules, ids_of, judge
+from agentplane.imports.shaping import Rules, judge
 from agentplane.queries.client import QueryClient
 from agentplane.queries.imports import ImportClient
 from agentplane.runs.intents import INTENT_REJECTED
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 ANSWER_WITHIN_S: Final = 60.0
 _LOOK_AGAIN_S: Final = 0.5
-_CHUNK: Final = 400  # lines that are looked up at once
+_CHUNK: Final = 1000  # lines that are looked up at once
 
 
 class Compared(msgspec.Struct, kw_only=True):
@@ -44,13 +44,16 @@ class Compared(msgspec.Struct, kw_only=True):
 
 
 async def compare(bus: "NatsBus", reader: Reader, rules: Rules, items: list[Item]) -> Compared:
-    """What the log has of the lines already. Raises Transient."""
+    """What the log has of the lines already; only those of which it has an id are read again. Raises Transient."""
     client, found = ImportClient(bus, rules.tenant), Compared()
     for start in range(0, len(items), _CHUNK):
-        chunk = [(item, reader.line(item)) for item in items[start : start + _CHUNK]]
-        ids = dict.fromkeys(id_ for _, line in chunk for id_ in ids_of(line, rules.tenant))
-        known = await client.known(tuple(ids))
-        for item, line in chunk:
+        chunk = items[start : start + _CHUNK]
+        known = await client.known(tuple(dict.fromkeys(id_ for item in chunk for id_ in (item.id, *item.others))))
+        for item in chunk:
+            if item.id not in known and not any(id_ in known for id_ in item.others):
+                found.new.append(item)
+                continue
+            line = reader.line(item)
             judged = judge(line, rules, known)
             if judged.conflict is not None:
                 found.conflicts.append(_conflict(line, judged.conflict))
@@ -82,14 +85,29 @@ async def hand_in(
         Refused: control does not take a batch; nothing of that batch is stored. Transient: `control.silent`.
     """
     import_id = uuid.uuid4()
+    requests = _requests(lines, wish, import_id, tenant, actor)
     async with _answers(bus, tenant) as answers:
-        for number, batch in enumerate(batches(lines), start=1):
-            request = msgspec.structs.replace(wish, lines=batch, batch=number)
-            now = SystemClock().now()
-            intent = request_import(import_id, tenant=tenant, actor=actor, now=now, wish=request)
-            await publish(bus, intent)
-            done(await _report(intent, answers, QueryClient(bus, tenant)))
+        ready = await asyncio.to_thread(next, requests, None)
+        while ready is not None:
+            intent, body = ready
+            await publish(bus, intent, body)
+            ahead = asyncio.create_task(asyncio.to_thread(next, requests, None))  # read while control decides
+            try:
+                done(await _report(intent, answers, QueryClient(bus, tenant)))
+            finally:
+                await asyncio.gather(ahead, return_exceptions=True)
+            ready = ahead.result()
     return import_id
+
+
+def _requests(
+    lines: Iterator[Line], wish: ImportRequested, import_id: uuid.UUID, tenant: str, actor: str
+) -> Iterator[tuple[Event, bytes]]:
+    """Each batch as an intent, and its bytes."""
+    for number, batch in enumerate(batches(lines), start=1):
+        request = msgspec.structs.replace(wish, lines=batch, batch=number)
+        intent = request_import(import_id, tenant=tenant, actor=actor, now=SystemClock().now(), wish=request)
+        yield intent, encode(intent)
 
 
 @contextlib.asynccontextmanager

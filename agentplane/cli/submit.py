@@ -17,10 +17,14 @@ if TYPE_CHECKING:
 ANSWER_WITHIN_S = 30.0
 
 
-async def publish(bus: "NatsBus", intent: Event) -> None:
-    """Hand the intent to the bus; its id makes repeating this harmless. Raises Transient, Refused."""
+async def publish(bus: "NatsBus", intent: Event, body: bytes | None = None) -> None:
+    """Hand the intent to the bus; its id makes repeating this harmless. `body`: its bytes, where they are there.
+
+    Raises:
+        Transient, Refused.
+    """
     subject = subjects.event_subject(intent.stream.tenant, intent.phase, intent.stream.kind, intent.type)
-    await bus.publish(subject, cloudevents.encode(intent), message_id=str(intent.id))
+    await bus.publish(subject, body or cloudevents.encode(intent), message_id=str(intent.id))
 
 
 async def facts_of(bus: "NatsBus", intent: Event) -> AsyncIterator[StoredEvent]:

@@ -22,6 +22,7 @@ class Item(msgspec.Struct, frozen=True, gc=False):
     offset: int  # of its first byte
     size: int
     digest: bytes
+    others: tuple[uuid.UUID, ...] = ()  # more ids under which the log may have it
 
 
 def ordered(items: Sequence[Item]) -> list[Item]:

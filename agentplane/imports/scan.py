@@ -19,7 +19,7 @@ from agentplane.imports.admit import admit
 from agentplane.imports.model import Line
 from agentplane.imports.order import Item, circle, ordered
 from agentplane.imports.reading import MAX_LINE_BYTES, BadLine, Format, read_line
-from agentplane.imports.shaping import Rules
+from agentplane.imports.shaping import Rules, ids_of
 
 MAX_PROBLEMS: Final = 1000
 EVERYTHING: Final = Window()
@@ -122,7 +122,9 @@ class Reader:
             return
         judged = admit(line, self._rules, {}, (), now)
         event = judged.event
-        item = Item(event.id, event.causation_id, event.time, line.sequence, number, offset, len(raw), judged.digest)
+        others = tuple(id_ for id_ in ids_of(line, self._rules.tenant) if id_ != event.id)
+        where = (line.sequence, number, offset, len(raw))
+        item = Item(event.id, event.causation_id, event.time, *where, judged.digest, others)
         first = seen.setdefault(item.id, item)
         if first is not item:
             _check_same(first, item)

@@ -54,9 +54,9 @@ class Judged(msgspec.Struct, frozen=True, kw_only=True):
 
 def ids_of(line: Line, tenant: str) -> tuple[uuid.UUID, ...]:
     """Every id under which the tenant's log may have a line's event: as said, as stored, and out of others' way."""
-    said = _uuid(line.id)
-    found = (*([said] if said else []), event_uuid(tenant, line.id), evading_id(tenant, line.id))
-    return tuple(dict.fromkeys(found))
+    if (said := _uuid(line.id)) is None:
+        return (event_uuid(tenant, line.id),)
+    return tuple(dict.fromkeys((said, event_uuid(tenant, line.id), evading_id(tenant, line.id))))
 
 
 def evading_id(tenant: str, given: str) -> EventId:

@@ -10,6 +10,7 @@ Source of both tables: the VerMAS documents EVENTS.md, SCHEMAS.md, HOOKS.md, MES
 
 import uuid
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import Any, Final
 
 from agentplane.ids import NAMESPACE, EventId
@@ -131,6 +132,7 @@ def canonical_data(original: str, data: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+@lru_cache(maxsize=4096)  # each line of an import asks several times, here and there
 def event_uuid(tenant: str, given: str) -> EventId:
     """The id under which a source's event is stored: the same for import and append, in every process.
 
@@ -146,6 +148,7 @@ def event_uuid(tenant: str, given: str) -> EventId:
     return EventId(uuid.uuid5(NAMESPACE, f"event/{tenant}/{given}"))
 
 
+@lru_cache(maxsize=4096)
 def correlation_uuid(tenant: str, given: str) -> uuid.UUID:
     """The correlation that a source's word (`sprint-xyz789`, `conv-1`) stands for; a UUID of any version is itself."""
     try:
