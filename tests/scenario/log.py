@@ -18,7 +18,7 @@ class Log:
 
     def append(self, appends: tuple[Append, ...], now: datetime) -> tuple[StoredEvent, ...]:
         """Raises Conflict, Refused."""
-        request = prepare(appends, now)
+        request = prepare(appends, now).whole()
         ledger = Ledger(
             head=len(self.events),
             recorded_at=now,
