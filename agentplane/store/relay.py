@@ -6,8 +6,9 @@ One relay works at a time; others stand by and take over when its connection end
 """
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 import structlog
 
@@ -18,6 +19,9 @@ from agentplane.events.model import Phase, StoredEvent
 from agentplane.store.outbox import Place
 
 log = structlog.get_logger(__name__)
+
+_LOOK_S: Final = 1.0  # between two looks at whose stream it is
+_GATHER_S: Final = 0.01  # after a round: the broker syncs a batch as quickly as one event
 
 Message = tuple[str, bytes, str]
 
@@ -80,21 +84,28 @@ class Relay:
 
     async def run(self) -> None:
         """Relay until cancelled; whatever is away, wait for it."""
-        wakeups = self._store.wakeups()
+        wakeups, look_at = self._store.wakeups(), 0.0
         try:
             async for _ in wakeups:
                 try:
-                    await self.catch_up()
+                    now = time.monotonic()
+                    if await self.catch_up(look=now >= look_at):
+                        await asyncio.sleep(_GATHER_S)
+                    look_at = now + _LOOK_S if now >= look_at else look_at
                     self._report(None)
                 except (Transient, NotFound) as exc:
+                    look_at = 0.0
                     self._report(str(exc))
                     await asyncio.sleep(min(exc.delay_s if isinstance(exc, Transient) else 1.0, 5.0))
         finally:
             if isinstance(wakeups, AsyncGenerator):
                 await wakeups.aclose()
 
-    async def catch_up(self) -> int:
+    async def catch_up(self, *, look: bool = True) -> int:
         """Publish everything the broker has not acknowledged; how many events were handed on.
+
+        `look`: whether the broker's stream is still the one that the place belongs to. Who looks a little later hands
+        some events to the new stream first, and all of them again then.
 
         Raises:
             Transient, NotFound: the database, the broker or its stream is away; the position stays true.
@@ -103,13 +114,16 @@ class Relay:
         self.standby = place is None
         if place is None:
             return 0
-        place = await self._recognise(place)
+        if look or place.identity is None:
+            place = await self._recognise(place)
         count = 0
         while events := await self._store.read(place.position, self._batch):
             count += await self._publish([_message(stored) for stored in events if _goes_out(stored)])
             place = Place(events[-1].sequence, place.identity)
             await self._cursor.save(place)
             self.position = place.position
+            if len(events) < self._batch:
+                break  # what came meanwhile was announced
         return count
 
     async def _recognise(self, place: Place) -> Place:

@@ -55,6 +55,13 @@ class _Asked(NamedTuple):
     places: tuple[int, ...]
 
 
+async def read(connection: AsyncConnection[Row], after: int, limit: int) -> Events:
+    """The next events of the log."""
+    pipeline = Pipeline(connection)
+    found = pipeline.add(sql.READ, (after, limit))
+    return _events(connection, (await pipeline.run())[found])
+
+
 async def move(
     connection: AsyncConnection[Row], projections: Sequence[Projection], position: int, events: Events, *, limit: int
 ) -> Moved | None:
@@ -119,9 +126,13 @@ async def _written(
             pipeline.add(statement, table.row(view))
     pipeline.add(_ADVANCE, (until, ",".join(sorted(names))))
     pipeline.add("COMMIT")
-    read = pipeline.add(sql.READ, (until, limit))
+    following = pipeline.add(sql.READ, (until, limit))
     results = await pipeline.run()
-    return Moved(names, tuple(map(sql.stored_event, rows(connection, results[read]))))
+    return Moved(names, _events(connection, results[following]))
+
+
+def _events(connection: AsyncConnection[Row], found: PGresult) -> Events:
+    return tuple(map(sql.stored_event, rows(connection, found)))
 
 
 @lru_cache(maxsize=256)

@@ -19,9 +19,9 @@ from agentplane.projections.engine import PROJECTIONS, Projection, passes_by
 from agentplane.projections.status import Rebuilt, Status
 from agentplane.store import view_tables as tables
 from agentplane.store.connection import Link, Row
-from agentplane.store.projecting import Events, Stepped, pass_by, prepare, read, step
+from agentplane.store.projecting import Events, Stepped, pass_by, prepare, step
 from agentplane.store.rebuilding import rebuild
-from agentplane.store.together import move
+from agentplane.store.together import move, read
 from agentplane.store.upgrading import BUILDS, GRACE_S, Upgrades
 from agentplane.store.view_status import read_status
 

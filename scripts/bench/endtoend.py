@@ -24,6 +24,7 @@ from agentplane.intents.resources import request_apply
 from agentplane.stack import provision
 from agentplane.stack.layout import Layout
 from agentplane.stack.ports import load_ports
+from agentplane.store.pipeline import Pipeline, rows
 from agentplane.store.roles import PROJECT
 from scripts.bench.report import Line, Unmeasured
 
@@ -98,12 +99,17 @@ async def _send(bus: NatsBus, tenant: str) -> tuple[dict[uuid.UUID, float], dict
 
 
 async def _watch(conninfo: str, seen: Seen) -> None:
-    async with await psycopg.AsyncConnection.connect(conninfo, autocommit=True, prepare_threshold=1) as database:
+    database = await psycopg.AsyncConnection.connect(conninfo, autocommit=True)
+    try:
         while True:
-            found = await (await database.execute(POSITION)).fetchone()
-            if found and (not seen or found[0] > seen[-1][0]):
-                seen.append((found[0], time.time()))
+            pipeline = Pipeline(database)  # which takes the least of the two cores that all of this shares
+            pipeline.add(POSITION)
+            ((position,),) = rows(database, (await pipeline.run())[0])
+            if not seen or position > seen[-1][0]:
+                seen.append((position, time.time()))
             await asyncio.sleep(LOOK_S)
+    finally:
+        await database.close()
 
 
 async def _facts(database: Any, sent: dict[uuid.UUID, float]) -> dict[uuid.UUID, tuple[int, float]]:  # noqa: ANN401 - a connection

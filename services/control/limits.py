@@ -1,13 +1,14 @@
 """A time limit for code that is not ours: a controller that hangs must not stop the others.
 
-Python cannot stop a thread, and a process per decision would cost more than the decision. So each call runs in a
-thread of its own, and one that takes too long is abandoned: counted, logged, and its event becomes a dead letter. The
-next event is shown to the controller all the same, until several abandoned calls are still busy: then its events become
-dead letters at once, so that no controller holds more than a few threads. Code in C that keeps the interpreter's lock
-stalls the whole process all the same; no limit inside it can help.
+Python cannot stop a thread, and a process per decision would cost more than the decision. So calls run in a thread
+beside the loop, and one that takes too long is abandoned with its thread: counted, logged, and its event becomes a dead
+letter. The next event is shown to the controller all the same, until several abandoned calls are still busy: then its
+events become dead letters at once, so that no controller holds more than a few threads. Code in C that keeps the
+interpreter's lock stalls the whole process all the same; no limit inside it can help.
 """
 
 import asyncio
+import queue
 import threading
 from collections.abc import Callable
 from typing import Final, TypeVar
@@ -29,7 +30,8 @@ class TimeLimit:
 
     def __init__(self, limit_s: float) -> None:
         self._limit_s = limit_s
-        self._busy: dict[str, list[threading.Thread]] = {}  # abandoned ones
+        self._busy: dict[str, list[_Worker]] = {}  # abandoned ones
+        self._idle: _Worker | None = None  # who did the last call in time: a new thread costs as much as a decision
 
     async def call(self, name: str, function: Callable[[], T]) -> T:
         """What a function yields; it raises what the function raises.
@@ -43,16 +45,47 @@ class TimeLimit:
             raise Broken(f"it is still busy with {len(busy)} earlier events", code=TIMEOUT)
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[T] = loop.create_future()
-        thread = threading.Thread(target=_run, args=(function, loop, answer), name=f"controller-{name}", daemon=True)
-        thread.start()
+        worker, self._idle = self._idle or _Worker(), None
+        worker.give(lambda: _run(function, loop, answer))
         try:
-            async with asyncio.timeout(self._limit_s):
-                return await answer
-        except TimeoutError:
-            busy.append(thread)
+            done, _ = await asyncio.wait((answer,), timeout=self._limit_s)
+        finally:
+            if not answer.done():
+                answer.cancel()
+                worker.dismiss()
+        if not done:
+            busy.append(worker)
             ABANDONED.labels(name).inc()
-            log.error("a controller takes too long", controller=name, seconds=self._limit_s)  # noqa: TRY400 - no trace
-            raise Broken(f"it did not decide within {self._limit_s:g} seconds", code=TIMEOUT) from None
+            log.error("a controller takes too long", controller=name, seconds=self._limit_s)
+            raise Broken(f"it did not decide within {self._limit_s:g} seconds", code=TIMEOUT)
+        self._keep(worker)
+        return answer.result()
+
+    def _keep(self, worker: "_Worker") -> None:
+        """For the next call, unless another one waits already."""
+        if self._idle is None:
+            self._idle = worker
+        else:
+            worker.dismiss()
+
+
+class _Worker(threading.Thread):
+    """Does one thing after the other until it is dismissed; what it is at then, it ends."""
+
+    def __init__(self) -> None:
+        super().__init__(name="controllers", daemon=True)
+        self._given: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self.start()
+
+    def give(self, job: Callable[[], None]) -> None:
+        self._given.put(job)
+
+    def dismiss(self) -> None:
+        self._given.put(None)
+
+    def run(self) -> None:
+        while (job := self._given.get()) is not None:
+            job()
 
 
 def _run(function: Callable[[], T], loop: asyncio.AbstractEventLoop, answer: "asyncio.Future[T]") -> None:

@@ -29,6 +29,7 @@ log = get_logger()
 
 CURSOR: Final = "controllers"  # the name of the cursor over the log
 _PAGE: Final = 500
+_GATHER_S: Final = 0.004  # after a look at what was appended: events that come together cost one look
 _PAUSE_S: Final = 0.05  # between looks at what is due, should it stay so
 _RECENT: Final = 50  # events of a stream among which the one that asked for a requeue is looked for first
 
@@ -90,11 +91,14 @@ class Reconciler:
     async def run(self) -> None:
         """Reconcile until cancelled."""
         while True:
+            before = self._position
             try:
                 await self.catch_up()
             except Transient as error:
                 log.warning("controllers wait", code=error.code, error=str(error))
                 await asyncio.sleep(min(error.delay_s, self._look_again_s))
+            if self._position != before:
+                await asyncio.sleep(_GATHER_S)
             if self._position < 0:
                 await asyncio.sleep(self._look_again_s)
             elif self._position >= self._runtime.state.position:
@@ -114,6 +118,8 @@ class Reconciler:
                 await self._show(stored)
                 self._position = stored.sequence
             await self._cursor.save(Place(self._position))
+            if len(events) < _PAGE:
+                break
         for when, stream, name in self._runtime.state.resources.due():
             if when <= self._runtime.now():
                 await self._look_again(stream, name)

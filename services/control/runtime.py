@@ -27,6 +27,7 @@ log = get_logger()
 
 ATTEMPTS: Final = 10
 _PAGE: Final = 1000
+_GATHER_S: Final = 0.01  # between two looks at what others append; our own is known without looking
 
 Decide = Callable[[ControlState, datetime], Decision]
 
@@ -95,6 +96,8 @@ class Runtime:
                 for stored in events:
                     self._apply(stored)
                 self._apply_early()
+                if len(events) < _PAGE:
+                    break
 
     async def refresh(self, within_s: float) -> None:
         """Catch up if that is quick; a database that is slow or away must not keep executors waiting."""
@@ -118,6 +121,7 @@ class Runtime:
                 await self.catch_up()
             except Transient as error:
                 log.warning("the log cannot be read", code=error.code, error=str(error))
+            await asyncio.sleep(_GATHER_S)
 
     async def _take(self, events: tuple[StoredEvent, ...]) -> None:
         self._early |= {stored.sequence: stored for stored in events if stored.sequence > self.state.position}
