@@ -113,9 +113,9 @@ def _newest(state_dir: Path, name: str) -> dict[str, Any]:
 
 def _guest_s(state_dir: Path) -> float:
     """How long the newest QEMU lived: from the moment that its shim had started it until the shim saw its end."""
-    started = datetime.fromisoformat(_newest(state_dir, "launched.json")["launched_at"])
-    ended = datetime.fromisoformat(_newest(state_dir, "outcome.json")["ended_at"])
-    return (ended - started).total_seconds()
+    started, outcome = _newest(state_dir, "launched.json")["launched_at"], _newest(state_dir, "outcome.json")
+    until_watched = datetime.fromisoformat(outcome["launched_at"]) - datetime.fromisoformat(started)
+    return until_watched.total_seconds() + float(outcome["timings_ms"]["ended"]) / 1000
 
 
 def _bare(launch: dict[str, Any]) -> tuple[float, float]:
