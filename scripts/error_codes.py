@@ -33,7 +33,7 @@ Codes are stable; messages are for people. This page is made by `scripts/error_c
 | 6 | a part is down, full or slow: try again | Transient |
 | 7 | bytes are not what was signed or chained | Tampered |
 | 8 | a tool of this host failed | Broken |
-| 130, 141 | interrupted: what was handed in goes on, and the last line says how to see or end it; the reader of the output has gone | |
+| 130, 141 | interrupted, and the last line says what goes on all the same; the reader of the output has gone | |
 
 ## Errors
 
