@@ -24,7 +24,7 @@ def put(path: Path, offset: int, data: bytes) -> None:
     """Make a file have `data` at `offset`, where its kept part ends. Not durable before `sync`.
 
     Raises:
-        Shortened: the kept part is not there. OSError.
+        Shortened: the kept part is not there. OSError: such as a full disk; then only whole lines were added.
     """
     descriptor = _open(path, new=offset == 0)
     try:
@@ -35,7 +35,11 @@ def put(path: Path, offset: int, data: bytes) -> None:
         if not data.startswith(there):
             os.ftruncate(descriptor, offset)
             there = b""
-        _write(descriptor, memoryview(data)[len(there) :], offset + len(there))
+        try:
+            _write(descriptor, memoryview(data)[len(there) :], offset + len(there))
+        except OSError:
+            _cut(descriptor, offset)  # a full disk may stay full for long: nobody is to read half a line meanwhile
+            raise
     finally:
         os.close(descriptor)
 
@@ -53,19 +57,9 @@ def cut_partial_line(path: Path, kept: int) -> None:
     """Cut off a half-written last line behind the kept length. Raises Shortened, OSError."""
     descriptor = _open(path, new=False)
     try:
-        size = os.fstat(descriptor).st_size
-        if size < kept:
+        if os.fstat(descriptor).st_size < kept:
             raise Shortened(str(path))
-        end = size
-        while end > kept:
-            start = max(kept, end - _WINDOW)
-            newline = os.pread(descriptor, end - start, start).rfind(b"\n")
-            if newline >= 0:
-                end = start + newline + 1
-                break
-            end = start
-        if end < size:
-            os.ftruncate(descriptor, end)
+        _cut(descriptor, kept)
     finally:
         os.close(descriptor)
 
@@ -110,3 +104,17 @@ def _write(descriptor: int, data: memoryview, offset: int) -> None:
     while data:
         written = os.pwrite(descriptor, data, offset)
         data, offset = data[written:], offset + written
+
+
+def _cut(descriptor: int, kept: int) -> None:
+    """Cut off what stands behind the last line's end, but nothing before `kept`."""
+    size = end = os.fstat(descriptor).st_size
+    while end > kept:
+        start = max(kept, end - _WINDOW)
+        newline = os.pread(descriptor, end - start, start).rfind(b"\n")
+        if newline >= 0:
+            end = start + newline + 1
+            break
+        end = start
+    if end < size:
+        os.ftruncate(descriptor, end)
