@@ -193,6 +193,29 @@ async def test_no_controller_holds_more_than_a_few_threads() -> None:
                 break
 
 
+async def test_decisions_in_time_share_a_thread_and_a_late_one_takes_its_own_away() -> None:
+    limit, release = TimeLimit(20), threading.Event()
+    first = await limit.call("lamp-switch", threading.current_thread)
+    assert await limit.call("lamp-meter", threading.current_thread) is first
+    with pytest.raises(ZeroDivisionError):
+        await limit.call("lamp-meter", lambda: 1 // 0)
+    assert await limit.call("lamp-meter", threading.current_thread) is first
+    side_by_side = await asyncio.gather(*(limit.call("lamp-switch", threading.current_thread) for _ in range(3)))
+    assert len(set(side_by_side)) == 3
+    hurried = TimeLimit(0.01)
+    late: list[threading.Thread] = []
+
+    def hang() -> None:
+        late.append(threading.current_thread())
+        release.wait()
+
+    with pytest.raises(Broken, match="did not decide"):
+        await hurried.call("lamp-switch", hang)
+    release.set()
+    await asyncio.to_thread(late[0].join, 20)
+    assert not late[0].is_alive()
+
+
 class Meter(Controller):
     """Reads what the switch says, in the form that its version knows."""
 

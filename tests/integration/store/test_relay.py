@@ -128,6 +128,35 @@ async def test_a_wiped_broker_is_filled_again_from_the_log(store: PostgresEventS
     assert broker.sequences() == [8, 9, 10]
 
 
+async def test_what_went_to_a_new_stream_before_anybody_looked_goes_there_again_with_the_rest(
+    store: PostgresEventStore, cursor: OutboxCursor
+) -> None:
+    broker = FakeBroker()
+    relay = Relay(store, cursor, broker)
+    await fill(store, 10)
+    await relay.catch_up(look=False)  # nobody ever has: so it is looked at all the same
+    broker.wipe()
+    await fill(store, 2)
+    assert await relay.catch_up(look=False) == 2
+    assert broker.sequences() == [11, 12]
+    assert await relay.catch_up() == 12
+    assert broker.sequences() == [11, 12, *range(1, 13)]
+
+
+async def test_a_relay_at_work_notices_a_wipe_by_itself(store: PostgresEventStore, cursor: OutboxCursor) -> None:
+    broker = FakeBroker()
+    working = asyncio.create_task(Relay(store, cursor, broker).run())
+    await fill(store, 10)
+    await broker.until(10)
+    broker.wipe()
+    await fill(store, 1)
+    await broker.until(11)
+    assert sorted(set(broker.sequences())) == list(range(1, 12))
+    working.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await working
+
+
 async def test_a_wipe_between_two_batches_is_noticed(store: PostgresEventStore, cursor: OutboxCursor) -> None:
     broker = FakeBroker()
     await fill(store, 10)
