@@ -107,10 +107,18 @@ def _table(kind: "Kind", found: list[Found], asked: Asked, *, names: Sequence[st
     rows = []
     for each in found:
         row = [*([each.namespace] if spaces else []), each.name]
-        row += [cell(each.document, path) for _, path in kind.columns]
+        document = each.document if kind.made_by else _whole(kind, each.document)
+        row += [cell(document, path) for _, path in kind.columns]
         rows.append([*row, *([] if kind.made_by else [each.document["metadata"]["generation"]])])
     if rows or not names:
         render.table(headers, rows, empty=_nothing(kind, asked))
+
+
+def _whole(kind: "Kind", document: dict[str, Any]) -> dict[str, Any]:
+    """A document with the defaults of its model, which hold without being written."""
+    from agentplane.domains.specs import with_defaults
+
+    return {**document, "spec": with_defaults(kind, document["spec"])}
 
 
 def _nothing(kind: "Kind", asked: Asked) -> str:

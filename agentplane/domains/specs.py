@@ -151,6 +151,14 @@ def model_of(kind: Kind, spec: dict[str, Any]) -> BaseModel:
         raise Refused(_problems(kind, exc, _locate(kind.name)), code="resource.invalid", where=kind.name) from None
 
 
+def with_defaults(kind: Kind, spec: dict[str, Any]) -> dict[str, Any]:
+    """A stored spec with what counts as written where nothing is; as it is, where today's model does not take it."""
+    try:
+        return _whole(kind, spec)
+    except ValidationError:
+        return spec
+
+
 def _whole(kind: Kind, spec: dict[str, Any]) -> dict[str, Any]:
     return kind.spec.model_validate(spec).model_dump(mode="json", by_alias=True)
 

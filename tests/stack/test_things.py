@@ -37,6 +37,8 @@ def test_several_things_are_one_answer(plane: Plane, documents: Path) -> None:
     lines = plane.call("get", *refs, "-o", "jsonl").stdout.splitlines()
     assert [json.loads(line)["metadata"]["name"] for line in lines] == ["things-a", "things-b"]
     assert json.loads(plane.call("get", "organization", "things/things-b", "-o", "json").stdout)["kind"]
+    table = plane.call("get", *refs).stdout
+    assert table.count("community") == 2  # a default, which holds without being written
     assert plane.call("describe", *refs).stdout.count("organization-activation@") == 2
     some = plane.call("get", "Organization/things-a", "Organization/nosuch", "-o", "jsonl", status=3)
     assert json.loads(some.stdout.splitlines()[0])["metadata"]["name"] == "things-a"
