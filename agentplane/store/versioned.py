@@ -10,13 +10,14 @@ from typing import Any, Final, LiteralString, TypeVar
 
 import msgspec
 from psycopg import AsyncConnection
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from agentplane.errors import AgentplaneError, Transient
 from agentplane.projections.engine import PROJECTIONS, Projection
 from agentplane.projections.notices import consult
 from agentplane.projections.status import Status
 from agentplane.projections.upgrades import readable
-from agentplane.store.connection import Link, Row
+from agentplane.store.connection import DEFAULTS, Link, Row
 from agentplane.store.fair_links import CONNECTIONS, PATIENCE_S, FairLinks
 from agentplane.store.view_status import read_status
 
@@ -45,10 +46,12 @@ class TenantReader:
     ) -> None:
         """`projections`: what this program keeps, so that `status` tells what of it is not served yet.
 
-        `patience_s`: how long a question waits for one of the connections, before it is Transient, code `query.busy`.
+        `patience_s`: how long a question waits for one of the connections, before it is Transient, code `query.busy`,
+        and for somebody's lock, before code `store.locked`; less than those who ask wait for an answer.
         """
         self._wanted = {each.name: each.version for each in projections}
-        self._all = [Link(conninfo) for _ in range(connections)]
+        bounded = _with_options(conninfo, f"-c lock_timeout={max(1, round(patience_s * 1000))}")
+        self._all = [Link(bounded) for _ in range(connections)]
         self._links = FairLinks(self._all, patience_s=patience_s)
 
     async def rows(
@@ -152,6 +155,12 @@ class TenantReader:
     async def _connection(self, tenant: str) -> AsyncIterator[AsyncConnection[Row]]:
         async with self._links.use(tenant) as link, link.use() as connection:
             yield connection
+
+
+def _with_options(conninfo: str, more: str) -> str:
+    """The same database, with settings beside those that are given, or ours."""
+    given = conninfo_to_dict(conninfo).get("options") or DEFAULTS["options"]
+    return make_conninfo(conninfo, options=f"{given} {more}")
 
 
 def _understood(

@@ -120,6 +120,17 @@ async def test_whoever_waits_too_long_for_a_connection_is_told_so(database: Data
     await reader.close()
 
 
+async def test_whoever_waits_too_long_for_somebodys_lock_is_told_so(database: Database, views: ViewStore) -> None:
+    reader = ViewReader(database.conninfo(READ), patience_s=0.05)
+    with database.cluster.superuser(database.name) as stranger, stranger.transaction():
+        stranger.execute("LOCK TABLE log.events, views.runs IN ACCESS EXCLUSIVE MODE")
+        assert {await code(server(reader), "acme", name) for name in (wire.RUNS_LIST, wire.EVENTS_LIST)} == {
+            "store.locked"
+        }
+    assert await code(server(reader), "acme") == "answered"
+    await reader.close()
+
+
 async def test_three_greedy_tenants_leave_a_connection_for_a_fourth(database: Database, views: ViewStore) -> None:
     reader = ViewReader(database.conninfo(READ))
     greedy = ("acme", "rival", "third")
