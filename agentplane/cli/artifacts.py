@@ -8,6 +8,7 @@ import click
 from agentplane.cli import context as contexts
 from agentplane.cli import key_history, render
 from agentplane.cli.asking import builtins
+from agentplane.cli.naming import run_name
 from agentplane.errors import NotFound, Tampered
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def artifacts() -> None:
 
 
 @artifacts.command("list")
-@click.argument("run", metavar="RUN")
+@click.argument("run", metavar="RUN", type=run_name)
 @render.names_option
 @click.pass_context
 def show(ctx: click.Context, run: str, output: str) -> int:
@@ -46,7 +47,7 @@ def show(ctx: click.Context, run: str, output: str) -> int:
 
 
 @artifacts.command()
-@click.argument("run", metavar="RUN")
+@click.argument("run", metavar="RUN", type=run_name)
 @click.argument("names", metavar="[NAME]...", nargs=-1)
 @click.option("--to", "target", type=click.Path(path_type=Path), help="A directory [default: ./RUN].")
 @click.option("--max-mib", default=MAX_MIB, show_default=True, help="Fetch no more than this in all.")

@@ -9,6 +9,7 @@ import click
 
 from agentplane.cli import key_history, render
 from agentplane.cli.asking import ask, builtins
+from agentplane.cli.naming import run_name
 from agentplane.cli.records import opened, trusted_keys
 from agentplane.errors import AgentplaneError, Refused
 
@@ -37,7 +38,7 @@ def evidence() -> None:
 
 
 @evidence.command()
-@click.argument("run", metavar="RUN")
+@click.argument("run", metavar="RUN", type=run_name)
 @click.option("--keys", type=_Keys, help=_KEYS_HELP)
 @render.output_option
 @click.pass_context
@@ -61,7 +62,7 @@ def show(ctx: click.Context, run: str, keys: Path | None, output: str) -> int:
 
 
 @evidence.command()
-@click.argument("run", metavar="RUN")
+@click.argument("run", metavar="RUN", type=run_name)
 @click.option("--to", "target", type=click.Path(path_type=Path), required=True, help="A new directory.")
 @click.option(
     "--artifacts",

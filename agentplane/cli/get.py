@@ -6,7 +6,7 @@ import click
 
 from agentplane.cli import render, shown
 from agentplane.cli.asking import ask, builtins
-from agentplane.cli.naming import Named, named, things_argument
+from agentplane.cli.naming import Named, named, run_name, things_argument
 from agentplane.cli.notices import heard
 from agentplane.cli.places import at_option, place
 from agentplane.cli.views import find_rows, find_view, stale_option, watch_rows, where_option
@@ -115,7 +115,7 @@ def _whole(ctx: click.Context, wanted: Named, namespace: str, then: "Place | Non
 
 
 @click.command()
-@click.argument("name", metavar="RUN")
+@click.argument("name", metavar="RUN", type=run_name)
 @render.output_option
 @click.pass_context
 def explain(ctx: click.Context, name: str, output: str) -> int:

@@ -6,11 +6,12 @@ import sys
 import click
 
 from agentplane.cli import context as contexts
+from agentplane.cli.naming import run_name
 from agentplane.cli.waiting import leaving
 
 
 @click.command()
-@click.argument("name", metavar="RUN")
+@click.argument("name", metavar="RUN", type=run_name)
 @click.option("-f", "--follow", is_flag=True, help="Go on until the run is over.")
 @click.option("--events", is_flag=True, help="What the guest reports, as JSON lines, instead of its console.")
 @click.pass_context

@@ -19,6 +19,12 @@ class Named(NamedTuple):
     names: tuple[str, ...]
 
 
+def run_name(text: str) -> str:
+    """The bare name of a run, which `-o name` prints as `Run/NAME`; the type of arguments."""
+    kind, slash, name = text.partition("/")
+    return name if slash and kind.lower() in {"run", "runs"} else text
+
+
 def things_argument(*, required: bool) -> Callable[[Decorated], Decorated]:
     """Add the argument `things`: words for `named`."""
     metavar = "KIND [NAME]…|KIND/NAME…"

@@ -9,6 +9,7 @@ import click
 
 from agentplane.cli import context as contexts
 from agentplane.cli import render
+from agentplane.cli.naming import run_name
 from agentplane.errors import Refused
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def _intent(tenant: str, name: str, wish: "RunRequested") -> "Event":
 
 
 @click.command()
-@click.argument("run_name", metavar="RUN")
+@click.argument("run_name", metavar="RUN", type=run_name)
 @click.option("--no-wait", is_flag=True, help="Hand it in and return.")
 @render.output_option
 @click.pass_context
@@ -127,7 +128,7 @@ async def _replay_intent(context: contexts.Context, run_name: str) -> "Event":
 
 
 @click.command()
-@click.argument("run_name", metavar="RUN")
+@click.argument("run_name", metavar="RUN", type=run_name)
 @click.option("--reason", default="asked for by its author", show_default=True, help="Why; kept in the log.")
 @click.pass_context
 def cancel(ctx: click.Context, run_name: str, reason: str) -> int:

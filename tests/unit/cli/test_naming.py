@@ -5,7 +5,7 @@ import pytest
 from click.shell_completion import ShellComplete
 
 from agentplane.cli.main import cli
-from agentplane.cli.naming import Named, joined, named, split
+from agentplane.cli.naming import Named, joined, named, run_name, split
 
 
 @pytest.mark.parametrize(
@@ -35,6 +35,12 @@ def test_a_name_that_says_its_namespace_is_in_that_one() -> None:
     assert split("acme", None) == ("default", "acme")
     assert split("acme", "team-b") == ("team-b", "acme")
     assert split("team-c/acme", "team-b") == ("team-c", "acme")
+
+
+def test_a_run_may_be_named_as_it_is_printed() -> None:
+    for word in ("noop-1", "Run/noop-1", "runs/noop-1"):
+        assert run_name(word) == "noop-1"
+    assert run_name("Runner/noop-1") == "Runner/noop-1"
 
 
 @pytest.mark.parametrize("namespace", [None, "default", "team-b"])
