@@ -27,12 +27,17 @@ async def publish(bus: "NatsBus", intent: Event, body: bytes | None = None) -> N
     await bus.publish(subject, body or cloudevents.encode(intent), message_id=str(intent.id))
 
 
-async def facts_of(bus: "NatsBus", intent: Event) -> AsyncIterator[StoredEvent]:
-    """Every fact about an intent's run from now on, as it is relayed, and that the intent was not taken at all.
+def facts_of(bus: "NatsBus", intent: Event) -> AsyncIterator[StoredEvent]:
+    """Every fact about an intent's run from this call on, as it is relayed, and that the intent was not taken at all.
 
-    NATS may lose some; ask the read model as well.
+    Call it before `publish`: control may be faster than whoever listens afterwards. NATS may lose some; ask the read
+    model as well.
     """
-    async for _, body in bus.subscribe(f"agentplane.{intent.stream.tenant}.fact.>"):
+    return _facts_of(bus.subscribe(f"agentplane.{intent.stream.tenant}.fact.>"), intent)
+
+
+async def _facts_of(heard: AsyncIterator[tuple[str, bytes]], intent: Event) -> AsyncIterator[StoredEvent]:
+    async for _, body in heard:
         stored = cloudevents.decode_stored(body)
         event = stored.event
         if is_imported(event.stream):  # history of another control plane speaks of its own intents
