@@ -4,7 +4,7 @@ import contextlib
 import json
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from click.testing import CliRunner
@@ -22,6 +22,13 @@ from tests.unit.history.memory_log import MemoryLog
 
 CONTEXT = contexts.Context(tenant="acme", servers=(), nkey_seed_file=None, trusted_keys_dir="")
 Run = Callable[..., list[int]]
+
+
+class NoViews:
+    """Only the log is asked; and how read models do, beside each answer."""
+
+    async def status(self) -> tuple[Any, ...]:
+        return ()
 
 
 @pytest.fixture
@@ -44,8 +51,7 @@ def run(log: MemoryLog, outages: list[Transient], monkeypatch: pytest.MonkeyPatc
         if outages:
             raise outages.pop()
         bus = MemoryBus()
-        nothing: Any = None  # only the log is asked
-        await QueryServer(bus, nothing, log, nothing).start()
+        await QueryServer(bus, cast("Any", NoViews()), log, cast("Any", None)).start()
         yield bus
         await bus.close()
 
