@@ -137,6 +137,18 @@ def test_list_begins_with_the_last_and_goes_on_where_it_is_told(run: Run) -> Non
     assert run("list", "--since", "24", "-o", "cloudevents") == [24, 25]
 
 
+def test_a_tail_begins_and_ends_where_it_is_told(run: Run, tmp_path: Path) -> None:
+    assert run("tail", "--since", "12", "-o", "jsonl") == list(range(12, 26))
+    assert run("tail", "--since", "12", "-n", "2", "-o", "jsonl") == [24, 25]
+    assert run("tail", "--until", "3", "-o", "jsonl") == [1, 2, 3]
+    cursor = tmp_path / "cursor"
+    assert run("tail", "--since", "20", "--cursor", str(cursor), "-o", "jsonl") == list(range(20, 26))
+    assert run("tail", "--since", "20", "--cursor", str(cursor), "-o", "jsonl") == []
+    ends = ["events", "tail", "--until", "3"]
+    assert CliRunner().invoke(cli, [*ends, "--follow"]).exit_code == 2
+    assert CliRunner().invoke(cli, [*ends, "--cursor", str(cursor)]).exit_code == 2
+
+
 def test_an_export_has_every_event_once(run: Run, tmp_path: Path) -> None:
     assert run("export") == list(range(1, 26))
     assert run("export", "--since", "4", "--until", "9") == list(range(4, 10))
