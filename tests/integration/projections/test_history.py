@@ -107,8 +107,9 @@ async def test_causes_find_their_effects(
     await store.append(Append(stream=stream, expected_version=0, events=effects))
     reference = MemoryLog(await store.read(0))
     for tenant, wanted in product(["acme", "rival"], [(causes[0],), (causes[1], uuid.UUID(int=5)), ()]):
-        wish, window = EventFilter(causes=wanted), {"after": 0, "upto": len(history) + 3, "limit": 100}
-        assert await queries.events(tenant, wish, **window) == await reference.events(tenant, wish, **window)
+        wish = EventFilter(causes=wanted)
+        asked: dict[str, Any] = {"after": 0, "upto": len(history) + 3, "limit": 100}
+        assert await queries.events(tenant, wish, **asked) == await reference.events(tenant, wish, **asked)
     found, _ = await queries.events("acme", EventFilter(causes=(causes[0],)), after=0, upto=99_999, limit=100)
     assert [each.event for each in found] == [effects[0], effects[2]]
 
