@@ -24,7 +24,7 @@ from agentplane.runs.executors import executor_stream
 from agentplane.runs.model import RunEvidence
 from agentplane.store import sql
 from agentplane.store.connection import translated
-from agentplane.store.ledger import Entry
+from agentplane.store.entry import Entry
 
 EVIDENCE: Final = "run.evidence"
 _PAGE: Final = 500

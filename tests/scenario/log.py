@@ -4,7 +4,8 @@ from datetime import datetime
 
 from agentplane.events.model import Append, StoredEvent, StreamId
 from agentplane.ids import EventId
-from agentplane.store.ledger import Entry, Ledger
+from agentplane.store.entry import Entry
+from agentplane.store.ledger import Ledger
 from agentplane.store.prepare import prepare
 
 

@@ -1,7 +1,7 @@
 """PostgreSQL killed with -9 while many append: nothing acknowledged is lost, nothing is stored twice."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -9,8 +9,8 @@ import pytest
 from agentplane.errors import Transient
 from agentplane.events.model import Append
 from agentplane.store.batch import BatchWriter, Outcome
+from agentplane.store.entry import Call
 from agentplane.store.postgres import PostgresEventStore
-from agentplane.store.prepare import Request
 from agentplane.store.reader import LogReader
 from agentplane.store.roles import APPEND
 from tests.contract.test_event_store import append, event, stream
@@ -105,7 +105,7 @@ async def test_a_commit_whose_answer_was_lost_is_looked_up_and_not_repeated(
     original = BatchWriter.write
     broken: list[bool] = []
 
-    async def breaking(self: BatchWriter, requests: list[Request], **options: Any) -> list[Outcome]:
+    async def breaking(self: BatchWriter, requests: Sequence[Call], **options: Any) -> Sequence[Outcome]:
         if broken:
             return await original(self, requests, **options)
         broken.append(True)
