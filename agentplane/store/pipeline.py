@@ -27,13 +27,16 @@ _numbers = itertools.count(1)
 _prepared: WeakKeyDictionary[AsyncConnection[Row], dict[str, bytes]] = WeakKeyDictionary()  # names by statement
 
 
+_Statement = tuple[LiteralString, Sequence[object]]
+
+
 class Pipeline:
     """Statements for one round trip; their placeholders are %s or %b. Transactions are the caller's statements."""
 
     def __init__(self, connection: AsyncConnection[Row]) -> None:
         self._connection = connection
         self._names = _prepared.setdefault(connection, {})
-        self._waiting: list[tuple[LiteralString, Sequence[object]]] = []
+        self._waiting: list[_Statement] = []
 
     def add(self, statement: LiteralString, values: Sequence[object] = ()) -> int:
         """Add a statement; which of the results will be its."""
@@ -43,29 +46,38 @@ class Pipeline:
     async def run(self) -> list[PGresult]:
         """All results, in binary form.
 
+        The driver drops every prepared statement when it rolls back: if the first one here is gone for that, all are
+        prepared anew and run again.
+
         Raises:
             psycopg.Error: of the first statement that failed; those after it were not run. What is prepared on this
                 connection is no longer counted upon.
         """
-        pgconn, waiting, self._waiting = self._connection.pgconn, self._waiting, []
+        waiting, self._waiting = self._waiting, []
+        for attempt in (1, 2):
+            wanted, results = await self._exchange(waiting)
+            failed = next((result for result in results if result.status not in _GOOD), None)
+            if failed is None:
+                break
+            self._names.clear()
+            error = errors.error_from_result(failed, "utf-8")
+            gone = failed is results[0] and isinstance(error, errors.InvalidSqlStatementName)
+            if not gone or attempt == 2:  # noqa: PLR2004 - the second
+                raise error
+        return [results[place] for place in itertools.accumulate(wanted, initial=-1)][1:]
+
+    async def _exchange(self, waiting: Sequence[_Statement]) -> tuple[list[int], list[PGresult]]:
+        """Send and receive: how many results each statement has, and all results."""
+        pgconn = self._connection.pgconn
         pgconn.enter_pipeline_mode()
         wanted = [self._send(pgconn, *each) for each in waiting]
         pgconn.pipeline_sync()
-        results, failed = [], None
-        while True:
-            result = await _result(pgconn)
-            if result is None:
-                continue
-            if result.status == ExecStatus.PIPELINE_SYNC:
-                break
-            results.append(result)
-            if result.status not in _GOOD and failed is None:
-                failed = result
+        results: list[PGresult] = []
+        while (result := await _result(pgconn)) is None or result.status != ExecStatus.PIPELINE_SYNC:
+            if result is not None:
+                results.append(result)
         pgconn.exit_pipeline_mode()
-        if failed is not None:
-            self._names.clear()
-            raise errors.error_from_result(failed, "utf-8")
-        return [results[place] for place in itertools.accumulate(wanted, initial=-1)][1:]
+        return wanted, results
 
     def _send(self, pgconn: PGconn, statement: LiteralString, values: Sequence[object]) -> int:
         """Hand one to libpq; how many results it has."""

@@ -168,3 +168,17 @@ async def test_another_versions_rows_are_left_alone(
         moved = await move(other, newer, 6, stored, limit=10)
     assert moved is not None
     assert moved.names == frozenset(PROJECTIONS) - {"runs"}
+
+
+async def test_statements_that_a_rollback_of_the_driver_took_are_prepared_anew(
+    store: PostgresEventStore, views: ViewStore, database: Database, separately: list[str]
+) -> None:
+    log = history().stored
+    await _live(store, views, log[:-3])
+    assert views._known is not None
+    await views._known.execute("DEALLOCATE ALL")
+    views._known._prepared.clear()
+    separately.clear()
+    await _live(store, views, log[-3:])
+    assert separately == []
+    assert {each.lag for each in await views.status()} == {0}
