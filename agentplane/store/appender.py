@@ -68,6 +68,7 @@ class Appender:
         self._patience_s = patience_s
         self._waiting: deque[_Waiting] = deque()
         self._waiting_events = 0
+        self._next: list[_Waiting] = []  # taken already, for the database to prepare for
         self._settled: list[_Waiting] = []  # their outcome is known, their callers are not told yet
         self._pace = Pace()
         self._alone: _Waiting | None = None  # the call that took the short way and has no outcome yet
@@ -136,16 +137,16 @@ class Appender:
         await self._writer.close()
 
     async def _run(self) -> None:
-        while self._waiting or self._settled or self._alone or not self._closing:
-            if not (self._waiting and self._pace.overlaps):
+        while self._next or self._waiting or self._settled or self._alone or not self._closing:
+            if not self._next and not (self._waiting and self._pace.overlaps):
                 self._tell()
                 self._resting = True
                 await asyncio.sleep(0)  # callers that were just answered come back with their next call
                 self._resting = False
-            if self._alone or not self._waiting:
+            if not self._next and (self._alone or not self._waiting):
                 await self._pause()
                 continue
-            batch = self._take()
+            batch, self._next = self._next or self._take(), []
             self._last_calls = len(batch)
             try:
                 await self._commit(batch)
@@ -154,7 +155,8 @@ class Appender:
                 error.__cause__ = exc
                 self._settle_all(batch, error)
             except asyncio.CancelledError:
-                self._settle_all([*batch, *self._waiting], Transient("the store was stopped", code="store.closed"))
+                stopped = Transient("the store was stopped", code="store.closed")
+                self._settle_all([*batch, *self._next, *self._waiting], stopped)
                 self._tell()
                 raise
             self._pace.committed()
@@ -173,10 +175,17 @@ class Appender:
         for waiting in settled:
             waiting.answer()
 
-    def _take(self) -> list[_Waiting]:
+    def _look_ahead(self, settled: int) -> None:
+        """Take the next batch, and have the database prepare for it while the outcomes of this one are noted."""
+        if self._waiting and not self._next and self._pace.overlaps:
+            self._next = self._take(settled)
+            self._writer.expect([waiting.request for waiting in self._next])
+
+    def _take(self, settled: int = 0) -> list[_Waiting]:
+        """`settled`: calls whose outcome is known, but not noted yet."""
         batch: list[_Waiting] = []
         events = size_bytes = 0
-        calls = self._pace.share(len(self._waiting), len(self._settled))
+        calls = self._pace.share(len(self._waiting), settled + len(self._settled))
         while self._waiting and len(batch) < calls:
             first = self._waiting[0]
             full = events + first.events > MAX_BATCH_EVENTS or size_bytes + first.size_bytes > MAX_BATCH_BYTES
@@ -208,6 +217,7 @@ class Appender:
             except AgentplaneError as exc:
                 return await self._isolate(batch, exc)
             else:
+                self._look_ahead(len(batch))
                 for waiting, outcome in zip(batch, outcomes, strict=True):
                     waiting.outcome = outcome
                 self._tell()  # the ones before, if nobody has yet

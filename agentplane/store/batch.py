@@ -18,8 +18,9 @@ gaps, and their order is the order of commits.
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, TypeGuard
 
+import psycopg
 from psycopg import AsyncConnection
 
 from agentplane.clock import Clock
@@ -55,17 +56,31 @@ class BatchWriter:
         self._clock = clock
         self._polite = 0
         self._lane = Lane()
+        self._asked: Copy | None = None  # on behalf of the next batch
         self.forget()
 
     def forget(self) -> None:
         """Nothing remembered is to be trusted: ask the log again."""
         wire.forget(self._link.idle)
+        self._asked = None
         self._head = UNKNOWN
         self._recorded_at = DAWN
         self._versions: dict[StreamId, int] = {}
 
+    def expect(self, calls: Sequence[Call]) -> None:
+        """Have the database prepare for a batch that `write` is called with next."""
+        connection = self._link.idle
+        if connection is None or self._polite or self._head == UNKNOWN or not self._are_singles(calls):
+            return
+        copy = Copy(connection)
+        try:
+            copy.ask()
+        except psycopg.Error:
+            return  # `write` finds out why
+        self._asked = copy
+
     async def write(
-        self, requests: Sequence[Call], *, careful: bool, sent: Callable[[], None] = _nothing
+        self, calls: Sequence[Call], *, careful: bool, sent: Callable[[], None] = _nothing
     ) -> Sequence[Outcome]:
         """Store a batch: an outcome per call, durable when this returns.
 
@@ -77,12 +92,15 @@ class BatchWriter:
             Transient: it may or may not have been stored; be careful now. Others as `connection.translate`.
         """
         self._lane.leave()
+        if self._asked is not None and (careful or self._polite):
+            self.forget()
+            await self._link.drop()  # it waits for other rows
         try:
             async with self._link.use() as connection:
                 if careful or self._polite or self._head == UNKNOWN:
                     self._polite = max(0, self._polite - 1)
-                    return await self._under_lock(connection, _whole(requests), careful=careful)
-                return await self._at_known_end(connection, requests, sent)
+                    return await self._under_lock(connection, _whole(calls), careful=careful)
+                return await self._at_known_end(connection, calls, sent)
         except Conflict:
             self._polite = POLITE_BATCHES
             self.forget()
@@ -136,7 +154,7 @@ class BatchWriter:
     async def _at_known_end(
         self, connection: AsyncConnection[Row], calls: Sequence[Call], sent: Callable[[], None]
     ) -> Sequence[Outcome]:
-        if len(calls) > 1 and singles.are_known(calls, self._versions):
+        if self._are_singles(calls):
             return await self._singles(connection, calls, sent)
         unseen = self._unseen(calls)
         if unseen:
@@ -152,18 +170,24 @@ class BatchWriter:
         self._remember(ledger)
         return outcomes
 
+    def _are_singles(self, calls: Sequence[Call]) -> TypeGuard[Sequence[Single]]:
+        return len(calls) > 1 and singles.are_known(calls, self._versions)
+
     async def _singles(
         self, connection: AsyncConnection[Row], calls: Sequence[Single], sent: Callable[[], None]
     ) -> Sequence[Outcome]:
         """Calls of one event each: they are placed while the database prepares to take them."""
-        copy = Copy(connection)
-        copy.ask()
+        copy, self._asked = self._asked, None
+        if copy is None or not copy.is_on(connection):
+            copy = Copy(connection)
+            copy.ask()
         placed = singles.place(calls, self._head, now := self._now(), self._versions)
+        encoded = b"" if placed is None else rows.framed(placed.encoded)
         await copy.begin()
         if placed is None:  # a conflict; true, or is our memory old?
             await copy.abandon(b"looking closer")
             return await self._under_lock(connection, _whole(calls), careful=True)
-        copy.send(placed.encoded)
+        copy.send(encoded)
         await copy.finish(sent)
         self._head, self._recorded_at = self._head + len(calls), now
         self._versions.update(placed.versions)
@@ -178,7 +202,7 @@ class BatchWriter:
         placed: list[StoredEvent] = []
         try:
             for more in _checking(call, ledger, placed):
-                await statements.send([rows.copy_rows(ledger.take())], last=not more)
+                await statements.send(rows.copy_rows(ledger.take()), last=not more)
         except Conflict:  # true, or is our memory old?
             await statements.take_back()
             return await self._under_lock(connection, [call.whole()], careful=True)
@@ -264,7 +288,7 @@ async def _write(connection: AsyncConnection[Row], entries: list[Entry], sent: C
     if len(entries) == 1:
         await insert(connection, rows.values(entries[0]), sent)
     elif entries:
-        await _copy(connection, [rows.copy_rows(entries)], sent)
+        await _copy(connection, rows.copy_rows(entries), sent)
 
 
 async def _write_and_commit(connection: AsyncConnection[Row], entries: list[Entry]) -> None:
@@ -272,12 +296,12 @@ async def _write_and_commit(connection: AsyncConnection[Row], entries: list[Entr
     if len(entries) == 1:
         return await insert_and_commit(connection, rows.values(entries[0]))
     if entries:
-        await _copy(connection, [rows.copy_rows(entries)], _nothing)
+        await _copy(connection, rows.copy_rows(entries), _nothing)
     await connection.execute("COMMIT")
     return None
 
 
-async def _copy(connection: AsyncConnection[Row], encoded: Sequence[bytes], sent: Callable[[], None]) -> None:
+async def _copy(connection: AsyncConnection[Row], encoded: bytes, sent: Callable[[], None]) -> None:
     copy = Copy(connection)
     copy.ask()
     await copy.begin()

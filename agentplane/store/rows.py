@@ -61,8 +61,13 @@ def place(sequence: int, stream_version: int, recorded_us: int) -> bytes:
     return _PLACE(FIELDS, 8, sequence, 8, stream_version, 8, recorded_us)
 
 
+def framed(parts: Iterable[bytes]) -> bytes:
+    """Rows as one COPY."""
+    return b"".join((SIGNATURE, *parts, END))
+
+
 def copy_rows(entries: Iterable[Entry]) -> bytes:
-    """Rows in the order of the columns of `agentplane.store.sql.COPY`; SIGNATURE goes before, END after them."""
+    """Rows as one COPY, in the order of the columns of `agentplane.store.sql.COPY`."""
     parts: list[bytes] = []
     recorded_at, recorded = None, 0
     for entry in entries:
@@ -71,7 +76,7 @@ def copy_rows(entries: Iterable[Entry]) -> bytes:
             recorded_at, recorded = stored.recorded_at, microseconds(stored.recorded_at)
         parts.append(place(stored.sequence, stored.stream_version, recorded))
         parts.append(entry.tail)
-    return b"".join(parts)
+    return framed(parts)
 
 
 def values(entry: Entry) -> list[bytes | None]:

@@ -6,7 +6,7 @@ The driver's cursors cost more than the server does for one row. Errors are psyc
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final
 from weakref import WeakKeyDictionary
 
@@ -83,6 +83,10 @@ class Copy:
         self._pgconn = connection.pgconn
         self._statement = statement
 
+    def is_on(self, connection: AsyncConnection[Row]) -> bool:
+        """Whether this is the connection; that of an earlier one may have been replaced."""
+        return self._pgconn is connection.pgconn
+
     def ask(self) -> None:
         """Ask for it; the server takes the append lock now."""
         self._pgconn.send_query(self._statement)
@@ -97,9 +101,9 @@ class Copy:
             await _finished(self._pgconn, result)
             raise errors.ProtocolViolation("COPY was not begun")
 
-    def send(self, encoded: Iterable[bytes]) -> None:
-        """Hand on all rows (agentplane.store.rows), and their end; what the socket does not take stays in memory."""
-        if self._pgconn.put_copy_data(b"".join((rows.SIGNATURE, *encoded, rows.END))) <= 0:
+    def send(self, encoded: bytes) -> None:
+        """Hand on all rows (agentplane.store.rows.framed); what the socket does not take stays in memory."""
+        if self._pgconn.put_copy_data(encoded) <= 0:
             raise errors.OutOfMemory("libpq has no room for the rows")
         self._pgconn.put_copy_end()
         self._pgconn.flush()
@@ -126,7 +130,7 @@ class Statements:
         self._connection = connection
         self._copy: Copy | None = None
 
-    async def send(self, encoded: Iterable[bytes], *, last: bool) -> None:
+    async def send(self, encoded: bytes, *, last: bool) -> None:
         """Hand on some rows, once those before are in. `last`: commit after these."""
         before, self._copy = self._copy, None
         if before is not None:

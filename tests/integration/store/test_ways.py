@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,6 +10,8 @@ import pytest
 
 from agentplane.errors import Conflict, Refused, Transient
 from agentplane.events.model import Append, Event, Phase, StoredEvent
+from agentplane.store.batch import BatchWriter
+from agentplane.store.entry import Call
 from agentplane.store.lane import Lane
 from agentplane.store.pace import Pace
 from agentplane.store.postgres import LARGE_EVENTS, PostgresEventStore
@@ -155,7 +157,7 @@ async def test_a_backend_that_ends_in_the_middle_of_a_large_call_leaves_all_of_i
     await store.append(append(event(stream("before"))))
     send, sends = Copy.send, 0
 
-    def ending(self: Copy, encoded: Iterable[bytes]) -> None:
+    def ending(self: Copy, encoded: bytes) -> None:
         nonlocal sends
         sends += 1
         if sends == statement:
@@ -198,6 +200,51 @@ async def test_the_same_call_twice_in_a_group_is_stored_once(store: PostgresEven
     answers = await asyncio.gather(*map(store.append, (*calls, *calls)))
     assert answers[:20] == answers[20:]
     assert await store.head() == 21
+
+
+async def test_batches_that_follow_each_other_closely_keep_order_whatever_comes_between(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database is asked to prepare for the next batch while the one before is being noted."""
+    monkeypatch.setattr(Pace, "overlaps", property(lambda pace: pace._calls >= 4))
+    prepared: list[bool] = []
+    expect = BatchWriter.expect
+
+    def counting(self: BatchWriter, calls: Sequence[Call]) -> None:
+        expect(self, calls)
+        prepared.append(self._asked is not None)
+
+    monkeypatch.setattr(BatchWriter, "expect", counting)
+    names = [f"p{number}" for number in range(40)]
+
+    async def produce(store: PostgresEventStore, name: str) -> int:
+        """How many of 30 appends, two of them stale, were conflicts."""
+        calls = [append(event(stream(name)), expected=77 if n % 11 == 10 else None) for n in range(30)]
+        return sum([isinstance(await outcome(store, call), Conflict) for call in calls])
+
+    conninfo = database.conninfo(APPEND)
+    async with await PostgresEventStore.open(conninfo) as store, await PostgresEventStore.open(conninfo) as other:
+        await asyncio.gather(*(store.append(append(event(stream(name)))) for name in names))
+        producing = asyncio.gather(*(produce(store, name) for name in names))
+        for number in range(6):
+            await other.append(append(event(stream("foreign"))))
+            if number == 3:
+                terminate(database)
+        assert await producing == [2] * 40
+        log = await store.read(0, 10_000)
+    assert any(prepared)
+    assert [each.sequence for each in log] == list(range(1, len(log) + 1))
+    for name in names:
+        versions = [each.stream_version for each in log if each.event.stream == stream(name)]
+        assert versions == list(range(1, 30))
+
+
+async def outcome(store: PostgresEventStore, call: Append) -> object:
+    """What became of a call."""
+    try:
+        return await store.append(call)
+    except Conflict as exc:
+        return exc
 
 
 async def test_callers_that_go_away_do_not_stop_the_others(store: PostgresEventStore) -> None:
