@@ -33,7 +33,8 @@ from agentplane.store.entry import Call, Entry, Request, Single, Unchecked
 from agentplane.store.lane import Lane
 from agentplane.store.ledger import Ledger
 from agentplane.store.lookups import ask_versions, known, versions_of
-from agentplane.store.wire import Copy, insert, insert_and_commit
+from agentplane.store.wire import Copy
+from agentplane.store.writing import write, write_and_commit
 
 FIRST_CHUNK_EVENTS, CHUNK_EVENTS = 100, 150  # of a large call, in one statement
 MAX_CACHED_STREAMS: Final = 50_000
@@ -166,7 +167,7 @@ class BatchWriter:
         outcomes, ledger = self._place(requests, {})
         if any(isinstance(outcome, AgentplaneError) for outcome in outcomes):
             return await self._under_lock(connection, requests, careful=True)  # true, or is our memory old?
-        await _write(connection, ledger.entries, sent)
+        await write(connection, ledger.entries, sent)
         self._remember(ledger)
         return outcomes
 
@@ -228,7 +229,7 @@ class BatchWriter:
         outcomes, ledger = self._place(requests, await known(connection, requests) if careful else {})
         if not careful and any(isinstance(outcome, AgentplaneError) for outcome in outcomes):
             outcomes, ledger = self._place(requests, await known(connection, requests))
-        await _write_and_commit(connection, ledger.entries)
+        await write_and_commit(connection, ledger.entries)
         self._remember(ledger)
         return outcomes
 
@@ -281,29 +282,3 @@ def _outcome(ledger: Ledger, request: Request) -> Outcome:
         return ledger.place(request)
     except Conflict as exc:
         return exc
-
-
-async def _write(connection: AsyncConnection[Row], entries: list[Entry], sent: Callable[[], None]) -> None:
-    """Write, in a transaction that is the one statement. One row: a prepared INSERT; more: a binary COPY."""
-    if len(entries) == 1:
-        await insert(connection, rows.values(entries[0]), sent)
-    elif entries:
-        await _copy(connection, rows.copy_rows(entries), sent)
-
-
-async def _write_and_commit(connection: AsyncConnection[Row], entries: list[Entry]) -> None:
-    """Write, and end the transaction that was begun. COPY cannot travel in a pipeline, an INSERT and its COMMIT can."""
-    if len(entries) == 1:
-        return await insert_and_commit(connection, rows.values(entries[0]))
-    if entries:
-        await _copy(connection, rows.copy_rows(entries), _nothing)
-    await connection.execute("COMMIT")
-    return None
-
-
-async def _copy(connection: AsyncConnection[Row], encoded: bytes, sent: Callable[[], None]) -> None:
-    copy = Copy(connection)
-    copy.ask()
-    await copy.begin()
-    copy.send(encoded)
-    await copy.finish(sent)
