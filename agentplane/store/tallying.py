@@ -33,7 +33,7 @@ _STREAMS: Final[LiteralString] = (
         SELECT tenant, kind, namespace, name, count(*) AS events,
             count(*) FILTER (WHERE phase = 'intent') AS intents, count(*) FILTER (WHERE phase = 'fact') AS facts,
             min(sequence) AS first_sequence, max(sequence) AS last_sequence
-        FROM log.events WHERE sequence > %(after)s AND sequence <= %(upto)s
+        FROM log.events WHERE {later}sequence <= %(upto)s
         GROUP BY tenant, kind, namespace, name
     ) added
     JOIN log.events began ON began.sequence = first_sequence
@@ -57,6 +57,7 @@ async def tally(
     until = min(head if upto is None else min(head, upto), after + RANGE_EVENTS)
     if until <= after:
         return after
-    statement: LiteralString = TALLIES[projection].replace("{suffix}", suffix)
+    later: LiteralString = "sequence > %(after)s AND " if after else ""  # from the start, a comparison less per event
+    statement: LiteralString = TALLIES[projection].replace("{suffix}", suffix).replace("{later}", later)
     await connection.execute(statement, {"after": after, "upto": until}, prepare=False)
     return until

@@ -63,6 +63,13 @@ def _recycle(cluster: PostgresCluster) -> None:
         database.execute("CHECKPOINT")
 
 
+def settle(here: Ground) -> None:
+    """Do what autovacuum does sooner or later: without statistics a plan is chance, ours and the peers'."""
+    for name in ("bench", "library"):
+        with here.cluster.superuser(name) as database:
+            database.execute("VACUUM ANALYZE")
+
+
 def event(stream: StreamId) -> Event:
     """An event of about 1 KB."""
     source = uuid.uuid4()

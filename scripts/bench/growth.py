@@ -9,7 +9,7 @@ from agentplane.projections.engine import STREAMS
 from agentplane.store.reader import LogReader
 from agentplane.store.views import ViewStore
 from scripts.bench import append, reading
-from scripts.bench.ground import Ground, fill_ours, ground
+from scripts.bench.ground import Ground, fill_ours, ground, settle
 from scripts.bench.report import Line
 
 SIZES: Final = (10_000, 100_000, 1_000_000)
@@ -34,6 +34,7 @@ def measure() -> list[Line]:
         for wanted in SIZES:
             print(f"    {wanted:,} events", file=sys.stderr, flush=True)
             fill_ours(here.append, wanted - size)
+            settle(here)
             found[wanted], size = _at(here)
     return [_line(name, [found[size][key] for size in SIZES]) for key, name in NAMES.items()]
 

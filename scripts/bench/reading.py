@@ -20,7 +20,7 @@ from agentplane.projections.engine import STREAMS
 from agentplane.store.reader import LogReader
 from agentplane.store.roles import PROJECT
 from agentplane.store.views import ViewStore
-from scripts.bench.ground import BATCH, RUNS, Ground, fill_library, fill_ours, ground, mapper
+from scripts.bench.ground import BATCH, RUNS, Ground, fill_library, fill_ours, ground, mapper, settle
 from scripts.bench.report import Line, Unmeasured, at_least
 from tests.postgres import PASSWORDS
 
@@ -49,6 +49,7 @@ def measure() -> list[Line]:
     with ground() as here:
         fill_ours(here.append, EVENTS)
         fill_library(here.recorder, EVENTS)
+        settle(here)
         times = asyncio.run(_rounds(here))
     m = {name: median(each[name] for each in times) for name in times[0]}
     return [
