@@ -1,8 +1,9 @@
 """What may never enter the log: inline secrets. Pure; a found value is never repeated, only its place and its shape.
 
-Two rules: text that has the shape of a credential, anywhere; and a key whose name means a secret with inline text as
-its value. Handles (`secret://…`, `secrets://…`), names of secrets and empty values pass. Base64 is not decoded: whoever
-signs a DSSE statement checks it before it becomes a `payload`.
+Two rules: text that has the shape of a credential, anywhere; and a key whose name means a secret with inline text or a
+number of four digits or more (a count of tokens is not refused) as its value. Both hold in JSON that is kept as text,
+however often it was quoted. Handles (`secret://…`, `secrets://…`), names of secrets and empty values pass. Base64 is
+not decoded: whoever signs a DSSE statement checks it before it becomes a `payload`.
 """
 
 import re
@@ -28,10 +29,16 @@ SHAPES: Final[dict[str, str]] = {
     "nats-seed": r"\bS[UAONC][A-Z2-7]{56}\b",
     "url-password": r"\b[a-z][a-z0-9+.-]{1,20}://[^\s/:@?#]{1,64}:[^\s/:@?#]{1,128}@",
     "assignment": (
-        r"\b(?i:password|passwd|api[_-]?key|client[_-]?secret|access[_-]?token)\s*[:=]\s*[\"']?[^\s\"'<$*{(]{6,}"
+        r"\b(?i:password|passwd|api[_-]?key|client[_-]?secret|access[_-]?token)\s*[:=]\s*[\"']?"
+        r"(?!(?:secrets?|vault|sops)://)[^\s\"'<$*{(]{6,}"
     ),
 }
 ANY_SHAPE: Final = re.compile("|".join(f"(?P<{name.replace('-', '_')}>{shape})" for name, shape in SHAPES.items()))
+# a member of a JSON object amid other text, such as a log line; a document as a whole is parsed instead
+_MEMBER: Final = re.compile(
+    r"""(?<![A-Za-z])(?i:password|passwd|api[_-]?key|client[_-]?secret|access[_-]?token)\\*["']\s*:\s*"""
+    r"""(?:\\*["'](?!(?:secrets?|vault|sops|fd)://|[A-Z]+(?:_[A-Z]+)+\\*["']|\[?(?i:redacted))[^\s"'<$*{(\\]{6,}|\d{4,})"""
+)
 
 # whole words at the end of a key, in snake, kebab or camel case: "db_password" and "apiKey", not "passwordPolicy"
 SECRET_KEY: Final = re.compile(
@@ -40,9 +47,11 @@ SECRET_KEY: Final = re.compile(
 )
 # Words of which every rule above needs one: most events have none and are not searched further. jsonschema-rs is the
 # one linear-time regular expression engine among our dependencies, a tenth of the cost of `re` for many alternatives.
+# The last line: JSON that is kept as text may escape letters and slashes, and is escaped again: \\u0070ass, :\\/\\/.
 _WORDS: Final = (
     "private|age-secret|gh[pousr]_|github_pat_|glpat-|akia|asia|xox|aiza|sk-|k_live_|npm_|[.]eyj|://"
     "|apjoin_|password|passwd|passphrase|secret|token|api.?key|access.?key|credential"
+    r"|\\\\/|\\\\u00[2-7]|\\\\u017f|\\\\u212a"
 )
 MARKERS: Final = f"{_WORDS}|s[uaonc][a-z2-7]{{56}}"
 
@@ -57,8 +66,10 @@ _LOWER_WORDS: Final = _searched_for(_WORDS)
 _SEED: Final = _searched_for("S[UAONC][A-Z2-7]{56}")
 CAMEL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 HANDLE: Final = re.compile(r"secrets?://\S*|vault://\S*|sops://\S*|fd://\d+|\$\{?[A-Za-z_][A-Za-z0-9_]*\}?")
+_JSON_SPACE: Final = " \t\r\n"
 REDACTED: Final = frozenset({"", "***", "redacted", "[redacted]", "<redacted>"})
 MAX_REPORTED: Final = 20
+LEAST_NUMBER: Final = 1000  # below a key that means a secret; less is a count, or no secret for long
 
 
 class SecretFound(msgspec.Struct, frozen=True):
@@ -94,27 +105,56 @@ def is_secret_name(key: str) -> bool:
 
 
 def _search(value: Any, path: str) -> Iterator[SecretFound]:  # noqa: ANN401 - any JSON value
-    if isinstance(value, str):
-        match = ANY_SHAPE.search(value)
-        if match is not None:
-            yield SecretFound(path, str(match.lastgroup).replace("_", "-"))
-    elif isinstance(value, dict):
-        yield from _search_object(value, path)
-    elif isinstance(value, list | tuple):
-        for index, item in enumerate(value):
-            yield from _search(item, f"{path}[{index}]")
+    """Without recursion: a quoted document may be nested deeper than whoever calls."""
+    waiting = [(path, value)]
+    while waiting:
+        place, item = waiting.pop()
+        if isinstance(item, str):
+            if (shape := _shape(item)) is not None:
+                yield SecretFound(place, shape)
+            elif (document := _quoted(item)) is not None:
+                waiting.append((place, document))
+        elif isinstance(item, dict):
+            yield from _search_members(item, place, waiting)
+        elif isinstance(item, list | tuple):
+            waiting.extend((f"{place}[{index}]", item[index]) for index in reversed(range(len(item))))
 
 
-def _search_object(value: dict[str, Any], path: str) -> Iterator[SecretFound]:
+def _search_members(value: dict[str, Any], path: str, waiting: list[tuple[str, Any]]) -> Iterator[SecretFound]:
+    """What the keys say; what they do not is left for later."""
+    later: list[tuple[str, Any]] = []
     for key, item in value.items():
-        if ANY_SHAPE.search(key) is not None:
+        if _shape(key) is not None:
             yield SecretFound(path, "key")  # the key itself is the secret: it is not named either
-            continue
-        place = f"{path}.{key}"
-        if isinstance(item, str) and is_secret_name(key) and not _is_handle(item):
-            yield SecretFound(place, "secret-key-name")
-            continue
-        yield from _search(item, place)
+        elif is_secret_name(key) and _is_inline(item):
+            yield SecretFound(f"{path}.{key}", "secret-key-name")
+        else:
+            later.append((f"{path}.{key}", item))
+    waiting.extend(reversed(later))
+
+
+def _shape(text: str) -> str | None:
+    """The name of the shape that stands in a text."""
+    if (match := ANY_SHAPE.search(text)) is not None:
+        return str(match.lastgroup).replace("_", "-")
+    return "assignment" if _MEMBER.search(text) is not None else None
+
+
+def _quoted(text: str) -> Any | None:  # noqa: ANN401 - any JSON value
+    """The object, array or text that a text is the JSON of; None: of none."""
+    start = text.lstrip(_JSON_SPACE)[:1]
+    if not start or start not in '{["':
+        return None
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return None
+
+
+def _is_inline(value: Any) -> bool:  # noqa: ANN401 - any JSON value
+    if isinstance(value, str):
+        return not _is_handle(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) >= LEAST_NUMBER
 
 
 def _is_handle(value: str) -> bool:

@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from agentplane.bus.subjects import event_subject
+from agentplane.clock import EARLIEST
 from agentplane.errors import Refused
 from agentplane.events.digest import around, digest_between, encode_data
 from agentplane.events.model import Append, Event, Phase, StreamId
@@ -66,6 +67,8 @@ def _prepared(stream: StreamId, event: Event, latest: datetime) -> Prepared:
 def _check_time(event: Event, latest: datetime) -> None:
     if event.time.tzinfo is None:
         raise _refusal(event, "its time has no offset", "event.time")
+    if event.time < EARLIEST:  # a clock west of Greenwich could not show it
+        raise _refusal(event, f"its time is before {EARLIEST:%-d %B} of year 1", "event.time")
     if event.time > latest:
         raise _refusal(event, "its time is more than 5 minutes ahead of ours", "store.future", "compare the clocks")
 

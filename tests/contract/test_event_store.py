@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from agentplane.clock import EARLIEST
 from agentplane.errors import Conflict, Refused
 from agentplane.events.model import Append, Event, Phase, StreamId
 from agentplane.ids import EventId
@@ -212,7 +213,10 @@ async def test_the_same_event_in_concurrent_calls_is_one_row(store: EventStore) 
         ({"data": {"text": "\ud800"}}, "event.data"),
         ({"data": []}, "event.data"),
         ({"time": NOW + timedelta(minutes=5, seconds=1)}, "store.future"),
+        ({"data": {"log": '{"password": "hunter2hunter2"}'}}, "store.secret"),
+        ({"data": {"password": 12345678}}, "store.secret"),
         ({"time": NOW.replace(tzinfo=None)}, "event.time"),
+        ({"time": EARLIEST - timedelta(microseconds=1)}, "event.time"),
         ({"actor": "a\x00b"}, "store.name"),
         ({"actor": ""}, "store.name"),
         ({"stream": StreamId("ac.me", "Run", "default", "x")}, "subject.token"),
@@ -226,7 +230,7 @@ async def test_what_may_not_be_stored_is_refused_before_it_is(
     with pytest.raises(Refused) as caught:
         await store.append(append(event(stream("fine"))), append(event(**changes)))
     assert caught.value.code == code
-    assert "hunter22" not in str(caught.value)
+    assert not any(secret in str(caught.value) for secret in ("hunter2", "12345678"))
     assert await store.head() == 0
 
 
@@ -243,7 +247,7 @@ async def test_nul_in_data_survives(store: EventStore) -> None:
 
 
 async def test_one_event_and_many_are_stored_alike(store: EventStore) -> None:
-    moments = (datetime(1, 1, 1, tzinfo=UTC), datetime(1999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC), NOW)
+    moments = (EARLIEST, datetime(1999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC), NOW)
     zone = timezone(timedelta(hours=-7))
     odd = [
         event(stream(f"größe {place}"), time=moment.astimezone(zone) if place else moment, causation_id=cause)

@@ -1,7 +1,12 @@
 """Secrets never enter; handles, names and ordinary words do. Fixtures are put together here, so no scanner trips."""
 
+import json
+from typing import Any
+
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agentplane.events.secrets import find_secrets, is_secret_name, may_hold_secret
 
@@ -35,6 +40,11 @@ PASS = [
         "ssh": "ssh://git@example.org/repo",
         "task-list": "disk-" + "a" * 40,
     },
+    {"text": "password: secret://db/main and api_key=vault://kv/key"},
+    {"token": 42, "credentials": -7, "access_key": 999, "secret": False},  # counts, not values
+    {"log": '{"password": "secret://db/main", "apiKey": "", "secret": "DB_PASSWORD", "token": 17}'},
+    {"log": 'got {"password": "secret://db/main", "api_key": "API_KEY", "access_token": "[redacted]"}, went on'},
+    {"log": '{"type": "object", "properties": {"password": {"type": "string"}}, "required": ["password"]}'},
     {"path": "/nix/store/abcdfghijklmnpqrsvwxyz0123456789-sk-learn", "state": "waiting_for_human"},
 ]
 
@@ -91,3 +101,77 @@ def test_a_document_full_of_secrets_is_reported_briefly() -> None:
 
 def test_the_cheap_look_passes_ordinary_events_by() -> None:
     assert not may_hold_secret(orjson.dumps({"executor": "exec-1", "table": ["no-kvm: absent"], "digest": "ab" * 32}))
+
+
+NAMES = st.sampled_from(["password", "db_password", "dbPassword", "X-Auth-Token", "apiKey", "api.key", "client_secret"])
+VALUES = st.sampled_from(["hunter2hunter2", "correct horse", *INLINE.values()]) | st.integers(1000, 2**53 - 1)
+TEXTS = st.text(st.sampled_from('pasword_hunter2:/=\\u0{}[]"@- \nK\u212a\u017fé'), max_size=30)
+PLAIN = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | TEXTS
+
+
+def escaped(value: Any) -> str:
+    """A value as JSON; of text, every character as its number."""
+    if not isinstance(value, str):
+        return json.dumps(value)
+    return '"' + "".join(f"\\u{ord(letter):04x}" for letter in value) + '"'
+
+
+def quoted(value: Any, how: str) -> str:
+    """A value as JSON text, written in one of the ways that JSON has for the same."""
+    if how == "slashes":
+        return json.dumps(value).replace("/", "\\/")
+    if how == "escapes" and isinstance(value, dict):
+        members = (f"{escaped(key)}: {escaped(item)}" for key, item in value.items())
+        return " {" + ", ".join(members) + "}"
+    if how == "pretty":
+        return json.dumps(value, indent=2)
+    return orjson.dumps(value).decode()
+
+
+@given(NAMES, VALUES, st.lists(st.sampled_from(["plain", "slashes", "escapes", "pretty"]), max_size=4))
+def test_a_secret_is_found_however_often_and_in_whatever_way_its_document_is_quoted(
+    name: str, value: str | int, ways: list[str]
+) -> None:
+    data: Any = {name: value}
+    for how in ways:
+        data = {"log": quoted(data, how)}
+    found = find_secrets(data)
+    assert found
+    assert str(value) not in repr(found)
+    assert may_hold_secret(orjson.dumps(data))
+
+
+@given(
+    st.recursive(PLAIN, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS | NAMES, inner, max_size=3)),
+    st.integers(0, 3),
+)
+def test_the_cheap_look_passes_nothing_by_that_the_close_one_finds(value: Any, times: int) -> None:
+    for _ in range(times):
+        value = {"text": json.dumps(value, ensure_ascii=times % 2 == 1)}
+    if find_secrets(value):
+        assert may_hold_secret(orjson.dumps(value))
+
+
+@pytest.mark.parametrize("shape", INLINE)
+@pytest.mark.parametrize("how", ["slashes", "escapes"])
+def test_no_shape_hides_behind_the_escapes_of_a_quoted_document(shape: str, how: str) -> None:
+    data = {"log": quoted({"note": f"see {INLINE[shape]} there"}, how)}
+    assert find_secrets(data)
+    assert may_hold_secret(orjson.dumps(data))
+
+
+def test_a_member_amid_other_text_is_found() -> None:
+    for text in ('POST {"user": "a", "password": "hunter2hunter2"} -> 200', "{'api_key': 'abcdef123'} was sent"):
+        (found,) = find_secrets({"log": text})
+        assert (found.path, found.shape) == ("data.log", "assignment")
+    twice = '{"password": "hunter2hunter2", "password": ""}'  # a parser sees the last one only
+    assert find_secrets({"log": twice})
+
+
+def test_a_document_that_is_nested_deeply_is_looked_through() -> None:
+    deep: Any = {"db_token": "hunter22"}
+    for _ in range(400):
+        deep = [deep]
+    (found,) = find_secrets({"log": json.dumps(deep)})
+    assert found.path.endswith(".db_token")
+    assert find_secrets({"log": "[" * 200_000}) == ()
