@@ -1,24 +1,39 @@
 """The domains that are installed: our own first, then those of the entry point group `agentplane.domains`.
 
-A domain of somebody else that cannot be loaded is left out and named; it stops neither ours nor the others. This is
-the one module of the package that looks at the installation.
+Our own are the folders of this package that declare a DOMAIN: a new one is listed nowhere. A domain of somebody else
+that cannot be loaded is left out and named; it stops neither ours nor the others. This is the one module of the
+package that looks at the installation.
 """
 
 from functools import cache
+from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
+from pkgutil import iter_modules
 from typing import Final
 
 import msgspec
 
+from agentplane import domains as package
 from agentplane.domains.model import Domain
-from agentplane.domains.organization import DOMAIN as ORGANIZATION
 from agentplane.domains.registry import Registry
 from agentplane.domains.runs import DOMAIN as RUNS
-from agentplane.domains.work import DOMAIN as WORK
 from agentplane.errors import AgentplaneError
 
 GROUP: Final = "agentplane.domains"
-OURS: Final = (RUNS, ORGANIZATION, WORK)
+
+
+def folders() -> tuple[Domain, ...]:
+    """Our own domains, by folder: runs, which everything else serves, then the others by name.
+
+    Raises whatever importing one raises: a folder of ours that is broken is a defect, and is not passed over.
+    """
+    names = sorted(each.name for each in iter_modules(package.__path__) if each.ispkg)
+    found = (getattr(import_module(f"{package.__name__}.{name}"), "DOMAIN", None) for name in names)
+    others = (each for each in found if isinstance(each, Domain) and each is not RUNS)
+    return (RUNS, *others)
+
+
+OURS: Final = folders()
 
 
 class LeftOut(msgspec.Struct, frozen=True, kw_only=True):

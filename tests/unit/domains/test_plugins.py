@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from agentplane import domains
 from agentplane.cli.prompting import complete
-from agentplane.domains.discovery import GROUP, collect
+from agentplane.domains.discovery import GROUP, collect, folders
 from agentplane.domains.documentation import explain, json_schema
 from agentplane.domains.model import Domain, Kind
 from agentplane.domains.organization import DOMAIN as ORGANIZATION
@@ -197,3 +198,15 @@ def test_a_person_is_asked_for_what_is_missing_until_it_fits() -> None:
     assert value["spec"] == {"displayName": "Acme", "owner": {"name": "Ada", "email": "ada@acme.example"}}
     assert asked == ["name of the Organization"] * 2 + ["displayName"] * 2 + ["owner.name"] + ["owner.email"] * 2
     assert len(said) == 3
+
+
+def test_a_folder_beside_ours_is_found_and_listed_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "lampshop"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("from tests.domains import LAMPS as DOMAIN\n")
+    (tmp_path / "loose").mkdir()
+    (tmp_path / "loose" / "__init__.py").write_text("DOMAIN = 'no domain'\n")
+    monkeypatch.setattr(domains, "__path__", [*domains.__path__, str(tmp_path)])
+    found = folders()
+    assert [each.name for each in found] == ["runs", LAMPS.name, "organization", "work"]
+    assert "Lamp" in Registry(found).kinds
