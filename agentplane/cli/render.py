@@ -76,7 +76,11 @@ def emit(
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
-    """Print an aligned table without borders. `empty` is said on stderr when there are no rows."""
+    """Print an aligned table without borders. `empty` is said on stderr when there are no rows.
+
+    In a narrow terminal cells are folded and columns in which nothing stands are left out; no cell becomes narrower
+    than WHOLE, since a number or a state in pieces is worse than a line that the terminal wraps.
+    """
     cells = [[visible(str(cell)) for cell in row] for row in rows]
     if not cells:
         say(empty)
@@ -87,13 +91,42 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, empty: st
     from rich.text import Text
 
     # into a pipe nothing is folded: the reader may be grep
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
+    width = Console().width if sys.stdout.isatty() else WIDE
+    columns = _fitting([[visible(header), *column] for header, *column in zip(headers, *cells, strict=True)], width)
     grid = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for index, header in enumerate(headers):  # the first column is what a person copies: it stays in one piece
-        grid.add_column(header, overflow="fold", no_wrap=index == 0)
-    for row in cells:
+    for column, letters in zip(columns, widths := _widths(columns, width), strict=True):
+        grid.add_column(column[0], overflow="fold", width=letters)
+    for row in zip(*(column[1:] for column in columns), strict=True):
         grid.add_row(*[Text(cell, style=STYLES.get(cell, "")) for cell in row])
-    console.print(grid)
+    width = max(width, sum(widths) + GAP * len(widths))
+    Console(highlight=False, width=width).print(grid)
+
+
+def _fitting(columns: list[list[str]], width: int) -> list[list[str]]:
+    if sum(_widest(column) + GAP for column in columns) - GAP <= width:
+        return columns
+    return [column for index, column in enumerate(columns) if index == 0 or set(column[1:]) - {"-", ""}]
+
+
+def _widths(columns: list[list[str]], width: int) -> list[int]:
+    """Cells of each column: the widest give way first. The first one is what a person copies: it stays in one piece."""
+    widths = [_widest(column) for column in columns]
+    longest = [_widest(word for cell in column for word in cell.split()) for column in columns]
+    floors = [widths[0], *(min(word, WHOLE) for word in longest[1:])]
+    for _ in range(sum(widths) + GAP * (len(widths) - 1) - width):
+        room, index = max(
+            (had - floor and had, place) for place, (had, floor) in enumerate(zip(widths, floors, strict=True))
+        )
+        if not room:
+            break
+        widths[index] -= 1
+    return widths
+
+
+def _widest(texts: Iterable[str]) -> int:
+    from rich.cells import cell_len
+
+    return max((cell_len(line) for text in texts for line in text.split("\n")), default=0)
 
 
 def visible(text: str) -> str:
@@ -104,6 +137,8 @@ def visible(text: str) -> str:
 # control characters but for the end of a line, and what changes the direction of writing
 _COMMANDS = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 WIDE = 400
+WHOLE = 8  # a word of up to so many letters is not folded
+GAP = 3  # between columns
 STYLES = {
     "succeeded": "green",
     "pass": "green",
