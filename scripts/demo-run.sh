@@ -60,6 +60,7 @@ expect 1 evidence verify "$work/tampered" --keys "$AGENTPLANE_STATE_DIR/keys/tru
 
 chapter "10. Where to look next"
 cat <<NEXT
+  export PATH=$(dirname "$(command -v agentplane)"):\$PATH
   export AGENTPLANE_STATE_DIR=$AGENTPLANE_STATE_DIR
   agentplane get runs                 all runs              agentplane events list      the log under them
   agentplane logs $run   what it printed
