@@ -50,7 +50,8 @@ def agentplane(*arguments: str, env: dict[str, str]) -> str:
 def test_the_worked_example_is_found_by_its_entry_point(tmp_path: Path) -> None:
     env = installed_example(tmp_path)
     kinds = json.loads(agentplane("kinds", "-o", "json", env=env))
-    assert [each["kind"] for each in kinds] == ["Run", "Executor", "Organization", "WorkOrder", "Ticket"]
+    assert [each["kind"] for each in kinds][:2] == ["Run", "Executor"]  # then our other folders, as many as there are
+    assert kinds[-1]["kind"] == "Ticket"
     assert json.loads(agentplane("schema", "Ticket.title", "-o", "json", env=env))["type"] == "string"
 
 
@@ -117,7 +118,7 @@ def test_a_broken_domain_is_left_out_and_named() -> None:
         EntryPoint("d-good", "tests.domains:LAMPS", GROUP),
     )
     found = collect(points)
-    assert list(found.registry.kinds) == ["Organization", "WorkOrder", "Lamp"]
+    assert list(found.registry.kinds) == [*Registry(folders()).kinds, "Lamp"]
     assert [each.entry_point.partition(":")[0] for each in found.left_out] == [
         "no_such_module",
         "tests.domains",
@@ -208,5 +209,7 @@ def test_a_folder_beside_ours_is_found_and_listed_nowhere(tmp_path: Path, monkey
     (tmp_path / "loose" / "__init__.py").write_text("DOMAIN = 'no domain'\n")
     monkeypatch.setattr(domains, "__path__", [*domains.__path__, str(tmp_path)])
     found = folders()
-    assert [each.name for each in found] == ["runs", LAMPS.name, "organization", "work"]
+    names = [each.name for each in found]
+    assert names[0] == "runs"
+    assert {LAMPS.name, "organization", "work"} < set(names)
     assert "Lamp" in Registry(found).kinds
