@@ -16,9 +16,10 @@ from agentplane.domains.work.aliases import event_uuid
 from agentplane.errors import AgentplaneError, Refused
 from agentplane.history.windows import Window
 from agentplane.imports.admit import admit
+from agentplane.imports.fields import BadLine
 from agentplane.imports.model import Line
 from agentplane.imports.order import Item, circle, ordered
-from agentplane.imports.reading import MAX_LINE_BYTES, BadLine, Format, read_line
+from agentplane.imports.reading import MAX_LINE_BYTES, Format, read_line
 from agentplane.imports.shaping import Rules, ids_of
 
 MAX_PROBLEMS: Final = 1000

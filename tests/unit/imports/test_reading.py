@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from agentplane.imports.reading import MAX_LINE_BYTES, BadLine, Format, read_line
+from agentplane.imports.fields import BadLine
+from agentplane.imports.reading import MAX_LINE_BYTES, Format, read_line
 
 FLAT = {
     "event_id": "evt-a1b2c3",
