@@ -20,6 +20,14 @@ pytestmark = pytest.mark.stack
 Command = subprocess.Popen[str]
 
 
+@pytest.fixture(autouse=True)
+def ctrl_c() -> Iterator[None]:
+    """Commands know Ctrl-C also where these tests run in a shell's background, which has it ignored and inherited."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @contextmanager
 def begun(plane: Plane, *arguments: str | Path) -> Iterator[Command]:
     """A command in a process group of its own, as a shell starts one."""
