@@ -72,7 +72,8 @@ class Appender:
         self._settled: list[_Waiting] = []  # their outcome is known, their callers are not told yet
         self._pace = Pace()
         self._alone: _Waiting | None = None  # the call that took the short way and has no outcome yet
-        self._last_calls = 0  # of the batch before
+        self._last_calls = 0  # of the batch before, or the one that is being committed
+        self._committing = False
         self._careful = False  # with the next batch
         self._resting = False  # the writer's loop waits for something to do
         self._wake = asyncio.Event()
@@ -175,11 +176,24 @@ class Appender:
         for waiting in settled:
             waiting.answer()
 
-    def _look_ahead(self, settled: int) -> None:
-        """Take the next batch, and have the database prepare for it while the outcomes of this one are noted."""
-        if self._waiting and not self._next and self._pace.overlaps:
-            self._next = self._take(settled)
-            self._writer.expect([waiting.request for waiting in self._next])
+    def _sent(self) -> None:
+        """The database has a batch to work on: let the callers of the one before go on, and take what they bring."""
+        self._tell()
+        if self._loop is not None:
+            self._loop.call_soon(self._gather)  # after the callers, who were called just now
+
+    def _gather(self) -> None:
+        if self._committing and not self._next and self._waiting and self._pace.overlaps:
+            self._next = self._take(self._last_calls)
+
+    def _following(self) -> Sequence[Call]:
+        """The next batch, for the database to prepare for it while the outcomes of this one are noted."""
+        if self._next and self._waiting:  # more have come
+            self._waiting.extendleft(reversed(self._next))
+            self._waiting_events += sum([each.events for each in self._next])
+            self._next = []
+        self._gather()
+        return [waiting.request for waiting in self._next]
 
     def _take(self, settled: int = 0) -> list[_Waiting]:
         """`settled`: calls whose outcome is known, but not noted yet."""
@@ -217,7 +231,6 @@ class Appender:
             except AgentplaneError as exc:
                 return await self._isolate(batch, exc)
             else:
-                self._look_ahead(len(batch))
                 for waiting, outcome in zip(batch, outcomes, strict=True):
                     waiting.outcome = outcome
                 self._tell()  # the ones before, if nobody has yet
@@ -228,10 +241,13 @@ class Appender:
         try:
             async with asyncio.timeout(BATCH_TIMEOUT_S):
                 requests = [waiting.request for waiting in batch]
-                return await self._writer.write(requests, careful=careful, sent=self._tell)
+                self._committing = True
+                return await self._writer.write(requests, careful=careful, sent=self._sent, following=self._following)
         except TimeoutError as exc:
             message = f"PostgreSQL gave no answer within {BATCH_TIMEOUT_S:.0f} s"
             raise Transient(message, code="store.unavailable") from exc
+        finally:
+            self._committing = False
 
     async def _isolate(self, batch: list[_Waiting], error: AgentplaneError) -> None:
         """An error of the whole batch: halves find the call that caused it, and only that one hears of it."""

@@ -18,9 +18,8 @@ gaps, and their order is the order of commits.
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Final, TypeGuard
+from typing import Final
 
-import psycopg
 from psycopg import AsyncConnection
 
 from agentplane.clock import Clock
@@ -68,24 +67,18 @@ class BatchWriter:
         self._recorded_at = DAWN
         self._versions: dict[StreamId, int] = {}
 
-    def expect(self, calls: Sequence[Call]) -> None:
-        """Have the database prepare for a batch that `write` is called with next."""
-        connection = self._link.idle
-        if connection is None or self._polite or self._head == UNKNOWN or not self._are_singles(calls):
-            return
-        copy = Copy(connection)
-        try:
-            copy.ask()
-        except psycopg.Error:
-            return  # `write` finds out why
-        self._asked = copy
-
     async def write(
-        self, calls: Sequence[Call], *, careful: bool, sent: Callable[[], None] = _nothing
+        self,
+        calls: Sequence[Call],
+        *,
+        careful: bool,
+        sent: Callable[[], None] = _nothing,
+        following: Callable[[], Sequence[Call]] = tuple,
     ) -> Sequence[Outcome]:
         """Store a batch: an outcome per call, durable when this returns.
 
-        `careful`: look the ids up before writing. `sent` is called when the database has work to do and we have none.
+        `careful`: look the ids up before writing. `sent` is called when the database has work to do and we have none,
+        `following` when it has done it: the calls that `write` is called with next, if that is known already.
 
         Raises:
             Conflict: another appender was first, or an id is stored already; nothing was written, be careful now.
@@ -93,7 +86,8 @@ class BatchWriter:
             Transient: it may or may not have been stored; be careful now. Others as `connection.translate`.
         """
         self._lane.leave()
-        if self._asked is not None and (careful or self._polite):
+        short = None if careful or self._polite else self._singles_of(calls)
+        if self._asked is not None and short is None:
             self.forget()
             await self._link.drop()  # it waits for other rows
         try:
@@ -101,6 +95,10 @@ class BatchWriter:
                 if careful or self._polite or self._head == UNKNOWN:
                     self._polite = max(0, self._polite - 1)
                     return await self._under_lock(connection, _whole(calls), careful=careful)
+                if short is not None:
+                    outcomes = await self._singles(connection, short, sent)
+                    self._expect(connection, following())
+                    return outcomes
                 return await self._at_known_end(connection, calls, sent)
         except Conflict:
             self._polite = POLITE_BATCHES
@@ -155,8 +153,6 @@ class BatchWriter:
     async def _at_known_end(
         self, connection: AsyncConnection[Row], calls: Sequence[Call], sent: Callable[[], None]
     ) -> Sequence[Outcome]:
-        if self._are_singles(calls):
-            return await self._singles(connection, calls, sent)
         unseen = self._unseen(calls)
         if unseen:
             self._versions.update(await versions_of(await ask_versions(connection, unseen), unseen))
@@ -171,8 +167,15 @@ class BatchWriter:
         self._remember(ledger)
         return outcomes
 
-    def _are_singles(self, calls: Sequence[Call]) -> TypeGuard[Sequence[Single]]:
-        return len(calls) > 1 and singles.are_known(calls, self._versions)
+    def _expect(self, connection: AsyncConnection[Row], calls: Sequence[Call]) -> None:
+        """Have the database prepare for the next batch."""
+        if self._singles_of(calls) is not None:
+            self._asked = Copy(connection)
+            self._asked.ask()
+
+    def _singles_of(self, calls: Sequence[Call]) -> Sequence[Single] | None:
+        """The calls if they are several of one event each, in streams that are known."""
+        return calls if len(calls) > 1 and singles.are_known(calls, self._versions) else None
 
     async def _singles(
         self, connection: AsyncConnection[Row], calls: Sequence[Single], sent: Callable[[], None]
@@ -182,17 +185,19 @@ class BatchWriter:
         if copy is None or not copy.is_on(connection):
             copy = Copy(connection)
             copy.ask()
-        placed = singles.place(calls, self._head, now := self._now(), self._versions)
-        encoded = b"" if placed is None else rows.framed(placed.encoded)
+        placed = singles.place(calls, self._head, self._now(), self._versions)
+        encoded = b"" if placed is None else placed.encoded()
         await copy.begin()
         if placed is None:  # a conflict; true, or is our memory old?
             await copy.abandon(b"looking closer")
             return await self._under_lock(connection, _whole(calls), careful=True)
         copy.send(encoded)
-        await copy.finish(sent)
-        self._head, self._recorded_at = self._head + len(calls), now
+        sent()
+        outcomes = placed.outcomes()
+        await copy.finish()
+        self._head, self._recorded_at = placed.head + len(calls), placed.recorded_at
         self._versions.update(placed.versions)
-        return placed.outcomes
+        return outcomes
 
     async def _stream(
         self, connection: AsyncConnection[Row], call: Unchecked, sent: Callable[[], None]

@@ -18,9 +18,31 @@ from agentplane.store.entry import Call, Single
 class Placed(msgspec.Struct, frozen=True, gc=False):
     """A batch whose place is known."""
 
-    outcomes: list[tuple[StoredEvent, ...]]  # as the calls
-    encoded: list[bytes]  # parts of the rows, in order
+    calls: Sequence[Single]
+    head: int  # before them
+    recorded_at: datetime
+    numbers: list[int]  # each event's version of its stream, as the calls
     versions: dict[StreamId, int]  # of the streams that were appended to
+
+    def encoded(self) -> bytes:
+        """The rows, as one COPY."""
+        recorded_us = rows.microseconds(self.recorded_at)
+        parts: list[bytes] = []
+        for sequence, (call, version) in enumerate(zip(self.calls, self.numbers, strict=True), self.head + 1):
+            parts += (rows.place(sequence, version, recorded_us), call.prepared.tail)
+        return rows.framed(parts)
+
+    def outcomes(self) -> list[tuple[StoredEvent, ...]]:
+        """What the callers are told, once it is true."""
+        recorded_at = self.recorded_at
+        return [
+            (
+                StoredEvent(
+                    event=call.prepared.event, sequence=sequence, stream_version=version, recorded_at=recorded_at
+                ),
+            )
+            for sequence, (call, version) in enumerate(zip(self.calls, self.numbers, strict=True), self.head + 1)
+        ]
 
 
 def are_known(calls: Sequence[Call], versions: Mapping[StreamId, int]) -> TypeGuard[Sequence[Single]]:
@@ -33,18 +55,13 @@ def are_known(calls: Sequence[Call], versions: Mapping[StreamId, int]) -> TypeGu
 
 def place(calls: Sequence[Single], head: int, recorded_at: datetime, versions: Mapping[StreamId, int]) -> Placed | None:
     """Where the calls stand if the log ends at `head`; None: one of them expects another version."""
-    recorded_us = rows.microseconds(recorded_at)
     latest: dict[StreamId, int] = {}
-    outcomes: list[tuple[StoredEvent, ...]] = []
-    encoded: list[bytes] = []
-    for sequence, call in enumerate(calls, head + 1):
+    numbers: list[int] = []
+    for call in calls:
         stream, expected = call.append.stream, call.append.expected_version
         version = latest[stream] if stream in latest else versions[stream]
         if expected is not None and expected != version:
             return None
         latest[stream] = version = version + 1
-        event = call.prepared.event
-        stored = StoredEvent(event=event, sequence=sequence, stream_version=version, recorded_at=recorded_at)
-        outcomes.append((stored,))
-        encoded += (rows.place(sequence, version, recorded_us), call.prepared.tail)
-    return Placed(outcomes, encoded, latest)
+        numbers.append(version)
+    return Placed(calls, head, recorded_at, numbers, latest)

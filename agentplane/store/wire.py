@@ -94,6 +94,7 @@ class Copy:
 
     async def begin(self) -> None:
         """Wait until the server takes rows."""
+        self._pgconn.consume_input()  # the answer may be here already
         result = await _result(self._pgconn)
         while result is not None and result.status == ExecStatus.COMMAND_OK:  # of a statement before the COPY
             result = await _result(self._pgconn)

@@ -208,13 +208,13 @@ async def test_batches_that_follow_each_other_closely_keep_order_whatever_comes_
     """The database is asked to prepare for the next batch while the one before is being noted."""
     monkeypatch.setattr(Pace, "overlaps", property(lambda pace: pace._calls >= 4))
     prepared: list[bool] = []
-    expect = BatchWriter.expect
+    expect = BatchWriter._expect
 
-    def counting(self: BatchWriter, calls: Sequence[Call]) -> None:
-        expect(self, calls)
+    def counting(self: BatchWriter, connection: Any, calls: Sequence[Call]) -> None:
+        expect(self, connection, calls)
         prepared.append(self._asked is not None)
 
-    monkeypatch.setattr(BatchWriter, "expect", counting)
+    monkeypatch.setattr(BatchWriter, "_expect", counting)
     names = [f"p{number}" for number in range(40)]
 
     async def produce(store: PostgresEventStore, name: str) -> int:
