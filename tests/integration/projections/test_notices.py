@@ -31,8 +31,8 @@ from agentplane.store.view_reader import ViewReader
 from agentplane.store.view_rows import ViewRows
 from agentplane.store.views import ViewStore
 from tests.integration.projections.conftest import record
-from tests.integration.projections.test_upgrading import program
-from tests.integration.projections.test_views import history
+from tests.integration.projections.made import history
+from tests.integration.projections.releases import program
 from tests.postgres import Database
 from tests.unit.projections.histories import Log
 

@@ -10,7 +10,7 @@ from agentplane.store.roles import PROJECT, READ
 from agentplane.store.view_tables import REBUILD_SUFFIX, table_of
 from agentplane.store.views import ViewStore
 from tests.integration.projections.conftest import record
-from tests.integration.projections.test_views import history
+from tests.integration.projections.made import history
 from tests.postgres import Database
 
 SHADOW = "runs" + REBUILD_SUFFIX

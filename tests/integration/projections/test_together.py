@@ -19,7 +19,7 @@ from agentplane.store.roles import PROJECT
 from agentplane.store.together import Moved, move
 from agentplane.store.views import ViewStore
 from tests.integration.projections.conftest import record
-from tests.integration.projections.test_views import history, tables
+from tests.integration.projections.made import history, tables
 from tests.postgres import Database
 
 CUT = """

@@ -30,8 +30,11 @@ from tests.integration.projections.releases import (
     program,
     relations,
     served_before,
+    tended,
 )
 from tests.postgres import Database
+
+ENOUGH_VERSIONS = 4
 
 
 async def test_old_rows_are_served_until_the_new_ones_are_complete(

@@ -4,14 +4,12 @@ import asyncio
 
 import psycopg
 import pytest
-from psycopg import sql
 
 from agentplane.errors import Broken, Conflict, NotFound, Transient
 from agentplane.intents.runs import run_stream
 from agentplane.projections.engine import EVIDENCE, EXECUTORS, PROJECTIONS, RUNS, Projection, fold
 from agentplane.projections.status import Rebuilt
 from agentplane.runs import facts
-from agentplane.runs.states import Outcome
 from agentplane.store import projecting, tallying
 from agentplane.store.postgres import PostgresEventStore
 from agentplane.store.projecting import Events
@@ -19,34 +17,9 @@ from agentplane.store.roles import PROJECT, READ
 from agentplane.store.view_reader import ViewReader
 from agentplane.store.views import ViewStore
 from tests.integration.projections.conftest import record
+from tests.integration.projections.made import history, tables
 from tests.postgres import Database
 from tests.unit.projections.histories import Log
-
-
-def history() -> Log:
-    log = Log()
-    log.executor("exec-1")
-    for number, outcome in enumerate((Outcome.EXITED, Outcome.TIMEOUT, None, Outcome.CANCELLED)):
-        log.run(f"run-{number}", outcome=outcome)
-        log.run(f"run-{number}", tenant="rival", outcome=outcome)
-    return log
-
-
-def tables(database: Database) -> dict[str, list[tuple[object, ...]]]:
-    """Every row of every read model, in key order."""
-    with psycopg.connect(database.conninfo(PROJECT)) as connection:
-        found = {}
-        orders = {
-            "runs": "tenant, name",
-            "executors": "name",
-            "evidence": "tenant, run, place",
-            "resources": "tenant, kind, namespace, name",
-            "streams": "tenant, kind, namespace, name",
-        }
-        for name, order in orders.items():
-            query = sql.SQL("SELECT * FROM views.{} ORDER BY {}").format(sql.Identifier(name), sql.SQL(order))
-            found[name] = connection.execute(query).fetchall()
-        return found
 
 
 async def test_the_tables_hold_what_the_fold_says(
