@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from agentplane.eval.model import Section
     from agentplane.eval.observing import Observed
     from agentplane.eval.report import Report
+    from agentplane.history.places import Place
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 _SECTIONS: Final = {
@@ -110,14 +111,17 @@ def _evaluated(ctx: click.Context, given: dict[str, Any], sections: tuple[str, .
     from agentplane.eval.observing import Observed
     from agentplane.eval.report import evaluate as evaluated
 
-    context = contexts.current(ctx)
     selection = {name: given[name] for name in ("since", "until", "actor") if given[name] is not None}
+    places = place(given["since"], "--since"), place(given["until"], "--until")
+    context = contexts.current(ctx)
     observed = Observed()
-    asyncio.run(_observe(context, selection, observed))
+    asyncio.run(_observe(context, places, given["actor"], observed))
     return evaluated(observed, tenant=context.tenant, selection=selection, sections=sections)
 
 
-async def _observe(context: contexts.Context, selection: dict[str, str], observed: "Observed") -> None:
+async def _observe(
+    context: contexts.Context, places: "tuple[Place | None, Place | None]", actor: str | None, observed: "Observed"
+) -> None:
     from agentplane.domains.discovery import installed
     from agentplane.events.model import Phase
     from agentplane.history.places import Place
@@ -125,9 +129,8 @@ async def _observe(context: contexts.Context, selection: dict[str, str], observe
     from agentplane.queries.client import QueryClient
     from agentplane.queries.protocol import EventsList
 
-    given = (place(selection.get(name), f"--{name}") for name in ("since", "until"))
-    since, until, window = where_to_look(*given)
-    wish = EventsList(phase=Phase.FACT, actor=selection.get("actor"), since=since, until=until, limit=1000)
+    since, until, window = where_to_look(*places)
+    wish = EventsList(phase=Phase.FACT, actor=actor, since=since, until=until, limit=1000)
     families = dict.fromkeys(each.family for each in installed().registry.facts.values())
     async with contexts.connected(context) as bus:
         client = QueryClient(bus, context.tenant)

@@ -56,7 +56,7 @@ def _hand_in(ctx: click.Context, name: str, wish: "tuple[str, msgspec.Struct]", 
 
 
 @executor.command("list")
-@render.output_option
+@render.list_option
 @click.pass_context
 def list_(ctx: click.Context, output: str) -> int:
     """List every executor, and what it runs.

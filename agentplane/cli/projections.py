@@ -19,7 +19,7 @@ def projections() -> None:
 
 
 @projections.command()
-@render.output_option
+@render.list_option
 @click.pass_context
 def status(ctx: click.Context, output: str) -> int:
     """Show version, position, lag, throughput and failures.
@@ -33,6 +33,7 @@ def status(ctx: click.Context, output: str) -> int:
     rebuilding   live, and folded once more beside itself to be compared
     waiting      before an event that a newer program wrote
     stopped      before an event that it cannot fold; what was served goes on being served
+    removed      no installed domain keeps it any more; its rows stay until you drop them
     """  # noqa: D301 - \b is click's
     answer = ask(ctx, lambda client: client.projections())
     rows = [(each.projection, _state(each), *_numbers(each), _why(each)) for each in answer]
@@ -69,6 +70,10 @@ def _why(status: "Status") -> str:
 
 
 def _is_stuck(status: "Status") -> bool:
+    return not status.removed and _has_stopped(status)
+
+
+def _has_stopped(status: "Status") -> bool:
     return status.poison is not None or (status.building is not None and status.building.poison is not None)
 
 
@@ -111,5 +116,5 @@ def rows(ctx: click.Context, name: str, limit: int, at: str | None, output: str)
     if name not in known:
         raise NotFound(f"no domain's projection is named {name[:63]!r}", code="view.unknown", hint=", ".join(known))
     plain = View(plural=PROJECTION + name, singular="row", projection=known[name], columns=())
-    show_view(ctx, plain, None, limit, place(at), output)
+    show_view(ctx, plain, None, limit, place(at, "--at"), output)
     return 0

@@ -7,6 +7,7 @@ from typing import Final
 from agentplane.events.upcasting import NEWER
 from agentplane.runs.model import Wire
 
+DROPPING: Final = "docs/operations.md#a-domain-that-was-removed"
 LATE_S: Final = 5.0  # an answer that is older than this is worth a word
 
 
@@ -32,6 +33,7 @@ class State(StrEnum):
     UPGRADING = "upgrading"  # an older version's rows are served until this release's are complete
     WAITING = "waiting"  # before an event of a newer program
     STOPPED = "stopped"  # before an event that it cannot fold
+    REMOVED = "removed"  # no domain that is installed keeps it any more
 
 
 class Building(Wire, frozen=True, kw_only=True):
@@ -58,6 +60,7 @@ class Status(Wire, frozen=True, kw_only=True):
     rebuilding: int | None = None  # how far a rebuild beside it is; None: none is under way
     lag_s: float = 0.0  # for how long the first of them has been in the log
     building: Building | None = None
+    removed: bool = False  # nobody has kept it for a while, and this release does not
     state: State = State.LIVE
 
 
@@ -75,6 +78,8 @@ class Rebuilt(Wire, frozen=True, kw_only=True):
 def state_of(status: Status) -> State:
     """The state that the other fields make."""
     building, poison = status.building, status.poison
+    if status.removed:
+        return State.REMOVED
     if building is not None:
         return State.STOPPED if building.poison and not building.poison.waits else State.UPGRADING
     if poison is not None:
@@ -92,6 +97,10 @@ def percent(position: int, head: int) -> int:
 def words(status: Status) -> str:
     """Why a read model is not simply live; nothing if it is."""
     building, poison = status.building, status.poison
+    if status.removed:
+        return (
+            f"no installed domain keeps it; its rows stay as of event {status.position} until you drop it ({DROPPING})"
+        )
     if building is not None:
         said = f"version {building.version} is built for this release, {building.percent} %"
         if building.poison is not None:

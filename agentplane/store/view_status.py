@@ -6,7 +6,7 @@ from typing import Any, Final, LiteralString
 from msgspec.structs import replace
 from psycopg import AsyncConnection
 
-from agentplane.projections.status import Building, Poison, Status, percent, state_of
+from agentplane.projections.status import LATE_S, Building, Poison, Status, percent, state_of
 from agentplane.store.connection import Row
 from agentplane.store.view_tables import REBUILD_SUFFIX
 
@@ -20,15 +20,14 @@ _STATUS: Final[LiteralString] = """
 
 
 async def read_status(connection: AsyncConnection[Row], wanted: Mapping[str, int] | None = None) -> tuple[Status, ...]:
-    """How every projection does. `wanted`: the versions that this program keeps, as far as it keeps any."""
-    wanted = wanted or {}
+    """How every projection does. `wanted`: the versions that this program keeps; None: that is not known."""
     rows = await (await connection.execute(_STATUS)).fetchall()
     shadows = {row[0].removesuffix(REBUILD_SUFFIX): row for row in rows if row[0].endswith(REBUILD_SUFFIX)}
     live = [row for row in rows if not row[0].endswith(REBUILD_SUFFIX)]
-    return tuple(_status(row, shadows.get(row[0]), wanted.get(row[0])) for row in live)
+    return tuple(_status(row, shadows.get(row[0]), wanted) for row in live)
 
 
-def _status(row: Row, shadow: Row | None, wanted: int | None) -> Status:
+def _status(row: Row, shadow: Row | None, wanted: Mapping[str, int] | None) -> Status:
     status = Status(
         projection=row[0],
         version=row[1],
@@ -40,9 +39,16 @@ def _status(row: Row, shadow: Row | None, wanted: int | None) -> Status:
         events_per_s=_rate(row),
         lag_s=max(0.0, round(float(row[12] or 0), 1)),
         rebuilding=_rebuilding(row, shadow),
-        building=_building(row, shadow, wanted),
+        building=_building(row, shadow, None if wanted is None else wanted.get(row[0])),
     )
+    removed = wanted is not None and status.projection not in wanted and _is_left(row, status)
+    status = replace(status, removed=removed)
     return replace(status, state=state_of(status))
+
+
+def _is_left(row: Row, status: Status) -> bool:
+    """Whether nobody follows the log for it: a newer projector beside an older program's query service does."""
+    return bool(status.lag) and status.lag_s > LATE_S and not row[10]
 
 
 def _rebuilding(row: Row, shadow: Row | None) -> int | None:

@@ -1,5 +1,8 @@
 """A domain's own read model beside ours: folded, rebuilt to the same bytes, shown to its tenant alone."""
 
+from collections.abc import Iterable
+from datetime import datetime
+
 import msgspec
 import psycopg
 import pytest
@@ -9,8 +12,9 @@ from agentplane.domains.simulation import simulate
 from agentplane.errors import Refused
 from agentplane.events.model import Append, StoredEvent
 from agentplane.projections.engine import PROJECTIONS, Projection
+from agentplane.projections.status import State, Status, words
 from agentplane.store.postgres import PostgresEventStore
-from agentplane.store.roles import PROJECT, READ
+from agentplane.store.roles import APPEND, PROJECT, READ
 from agentplane.store.view_tables import table_of
 from agentplane.store.views import ViewStore
 from tests.domains import NOW, REGISTRY, wish
@@ -60,6 +64,43 @@ async def test_one_that_fails_stops_alone(store: PostgresEventStore, database: D
         await views.close()
     assert status["organizations"].poison is not None
     assert {name for name, each in status.items() if each.lag == 0} == set(PROJECTIONS)
+
+
+class HoursAgo:
+    """Of a history that was recorded a while ago; the wishes in it are of tests.domains.NOW."""
+
+    def now(self) -> datetime:
+        return NOW
+
+
+async def test_one_whose_domain_was_removed_is_no_failure_and_can_be_dropped(database: Database) -> None:
+    everything = (*PROJECTIONS.values(), ORGANIZATIONS)
+    async with await PostgresEventStore.open(database.conninfo(APPEND), clock=HoursAgo()) as store:
+        await follow(database, everything)
+        await record(store, "one")
+    assert (await follow(database, PROJECTIONS.values()))["organizations"].state is State.CATCHING_UP  # for all we know
+    with psycopg.connect(database.conninfo(PROJECT)) as connection:
+        connection.execute("UPDATE views.checkpoints SET updated_at = now() - interval '1 h'")
+    found = await follow(database, PROJECTIONS.values())
+    assert (found["organizations"].state, found["organizations"].lag > 0) == (State.REMOVED, True)
+    assert "drop" in words(found["organizations"])
+    assert {each.state for name, each in found.items() if name != "organizations"} == {State.LIVE}
+    assert (await follow(database, everything))["organizations"].state is State.LIVE  # it came back
+    with psycopg.connect(database.conninfo(PROJECT)) as connection:
+        connection.execute("DROP TABLE views.organizations")
+        connection.execute("DELETE FROM views.checkpoints WHERE projection = 'organizations'")
+    assert set(await follow(database, PROJECTIONS.values())) == set(PROJECTIONS)
+
+
+async def follow(database: Database, projections: Iterable[Projection]) -> dict[str, Status]:
+    """How everything does once a program with these projections has folded the log."""
+    views = ViewStore(database.conninfo(PROJECT), tuple(projections))
+    try:
+        await views.prepare()
+        await views.catch_up()
+        return {each.projection: each for each in await views.status()}
+    finally:
+        await views.close()
 
 
 @pytest.mark.parametrize("name", ["checkpoints", "a; DROP TABLE", "Upper", ""])
