@@ -81,14 +81,23 @@ def _line(type_: str, raw: bytes, given: dict[str, Any]) -> "Line":
     data = _object(raw)
     return Line(
         number=1,
-        id=given["id_"] or str(uuid.uuid4()),
+        id=_word(given["id_"], "--id") or str(uuid.uuid4()),
         type=canonical_type(type_) or type_,
         actor=given["actor"] or contexts.actor(),
         time=_time(given["time"]),
-        correlation=given["correlation"],
-        cause=given["caused_by"],
+        correlation=_word(given["correlation"], "--correlation"),
+        cause=_word(given["caused_by"], "--caused-by"),
         data=canonical_data(type_, data),
     )
+
+
+def _word(text: str | None, option: str) -> str | None:
+    """An id as every import takes it. Raises BadParameter, naming the option."""
+    from agentplane.imports.fields import MAX_TEXT
+
+    if text and (len(text) > MAX_TEXT or not text.isprintable()):
+        raise click.BadParameter(f"must be 1 to {MAX_TEXT} printable characters", param_hint=option)
+    return text
 
 
 def _object(raw: bytes) -> dict[str, Any]:
