@@ -130,6 +130,25 @@ async def test_a_full_work_queue_refuses_the_publisher_and_forgets_nothing(
     await messages.aclose()  # type: ignore[attr-defined]
 
 
+async def test_a_tenant_that_filled_the_queue_holds_others_up_until_control_has_stored_it(
+    nats_server: NatsServer,  # noqa: F811
+    bus: NatsBus,  # noqa: F811
+    alice: NatsBus,
+) -> None:
+    other = "agentplane.rival.intent.Run.run.requested"
+    await bus._link.api(f"STREAM.UPDATE.{INTENTS}", STREAMS[INTENTS].config() | {"max_bytes": 4000})
+    with pytest.raises(Transient):
+        await until_refused(alice)
+    with pytest.raises(Transient) as caught:
+        await bus.publish(other, b"x" * 500, message_id="other")
+    assert caught.value.code == "bus.full"
+    messages = bus.consume(INTENTS, "control", subject="agentplane.*.intent.>")
+    async with asyncio.timeout(20):
+        await (await anext(messages)).ack()
+        await eventually(lambda: bus.publish(other, b"x" * 500, message_id="other"))
+    await messages.aclose()  # type: ignore[attr-defined]
+
+
 async def test_a_crash_makes_no_noise_at_error_level(
     nats_server: NatsServer,  # noqa: F811
     bus: NatsBus,  # noqa: F811
