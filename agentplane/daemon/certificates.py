@@ -13,6 +13,9 @@ _LOOK_AGAIN: Final = timedelta(minutes=5)  # one handshake; a certificate has da
 
 Sample = Callable[[], Awaitable[Iterable[Gauge]]]
 
+_HELP: Final = "Until a certificate of the bus ends, as seen from this host."
+_NONE: Final = Gauge("certificate_seconds", _HELP, None, {"certificate": "", "where": ""})  # a bus in the clear
+
 
 def with_certificates(nats: NatsSettings, sample: Sample) -> Sample:
     """The gauges of `sample`, and those of the bus's certificates."""
@@ -25,12 +28,11 @@ def with_certificates(nats: NatsSettings, sample: Sample) -> Sample:
         now = clock.now()
         if looked is None or now - looked >= _LOOK_AGAIN:
             found, looked = await ends(nats.servers, nats.encryption, allow_plaintext=True), now
-        return (*await sample(), *(_gauge(each, now) for each in found))
+        return (*await sample(), *([_gauge(each, now) for each in found] or [_NONE]))
 
     return both
 
 
 def _gauge(each: CertificateEnd, now: datetime) -> Gauge:
     labels = {"certificate": each.which, "where": each.where}
-    help_ = "Until a certificate of the bus ends, as seen from this host."
-    return Gauge("certificate_seconds", help_, each.seconds(now), labels)
+    return Gauge("certificate_seconds", _HELP, each.seconds(now), labels)

@@ -25,11 +25,11 @@ Labels = Mapping[str, str]
 
 
 class Gauge:
-    """One number as of now, with its labels."""
+    """One number as of now, with its labels. None: nothing to measure yet, but the name and its meaning are told."""
 
     __slots__ = ("help", "labels", "name", "value")
 
-    def __init__(self, name: str, help_: str, value: float, labels: Labels | None = None) -> None:
+    def __init__(self, name: str, help_: str, value: float | None, labels: Labels | None = None) -> None:
         self.name = f"agentplane_{name}"
         self.help = help_
         self.value = value
@@ -53,19 +53,21 @@ class _Sampler(Collector):
         except TimeoutError:
             future.cancel()
             raise
-        return iter(_families(gauges))
+        return iter(families(gauges))
 
     async def _gauges(self) -> tuple[Gauge, ...]:
         return tuple(await self._sample())
 
 
-def _families(gauges: Iterable[Gauge]) -> list[GaugeMetricFamily]:
+def families(gauges: Iterable[Gauge]) -> list[GaugeMetricFamily]:
+    """Gauges by name, as prometheus_client writes them."""
     families: dict[str, GaugeMetricFamily] = {}
     for gauge in gauges:
         family = families.get(gauge.name)
         if family is None:
             family = families[gauge.name] = GaugeMetricFamily(gauge.name, gauge.help, labels=tuple(gauge.labels))
-        family.add_metric(tuple(gauge.labels.values()), gauge.value)
+        if gauge.value is not None:
+            family.add_metric(tuple(gauge.labels.values()), gauge.value)
     return list(families.values())
 
 

@@ -20,7 +20,7 @@ from agentplane.doctor.certificates import certificates
 from agentplane.doctor.check import Status, healthy
 from agentplane.errors import NotFound, Transient
 from agentplane.keys import authority, fleet
-from agentplane.metrics.exposition import Gauge
+from agentplane.metrics.exposition import Gauge, families
 from tests.nats_server import NatsServer
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -98,7 +98,20 @@ async def test_daemons_say_how_long_it_is_good(tmp_path: Path) -> None:
         gauges = {each.labels.get("certificate", each.name): each for each in await with_certificates(settings, own)()}
     assert set(gauges) == {"agentplane_own", "bus", "authority"}
     assert gauges["bus"].name == "agentplane_certificate_seconds"
-    assert 0 <= 10 * DAY.total_seconds() - gauges["bus"].value < DAY.total_seconds()
+    left_s = gauges["bus"].value
+    assert left_s is not None
+    assert 0 <= 10 * DAY.total_seconds() - left_s < DAY.total_seconds()
+
+
+async def test_daemons_name_the_metric_of_a_bus_in_the_clear_without_a_number() -> None:
+    async def own() -> tuple[Gauge, ...]:
+        return ()
+
+    settings = NatsSettings(servers=("nats://127.0.0.1:4222",))
+    (named,) = await with_certificates(settings, own)()
+    assert (named.name, named.value) == ("agentplane_certificate_seconds", None)
+    (family,) = families([named])
+    assert (family.name, family.samples) == (named.name, [])
 
 
 async def test_renewing_costs_nobody_who_is_connected_anything(
