@@ -17,6 +17,7 @@ from agentplane.domains.work.aliases import (
     ORIGINAL_TYPE,
     canonical_data,
     canonical_type,
+    correlation_uuid,
     event_uuid,
 )
 from agentplane.errors import Refused
@@ -100,8 +101,11 @@ def _our_cloudevent(document: Document, number: int) -> Line:
     if type(version) is not int or version < 1:
         raise BadLine("typeversion must be a positive integer")
     id_, data = text_of(document, "id"), data_of(document, "data")
-    correlation = text_of(document, "correlationid")
-    original = _source_id(id_, data, {text_of(document, "tenant")})
+    tenants: set[str | None] = {text_of(document, "tenant")}
+    original = _source_id(id_, data, tenants)
+    correlation, cause = _source_words(
+        data, tenants, correlation=text_of(document, "correlationid"), cause=optional(document, "causationid")
+    )
     return Line(
         number=number,
         id=original or id_,
@@ -115,7 +119,7 @@ def _our_cloudevent(document: Document, number: int) -> Line:
         actor=text_of(document, "actor"),
         time=time_of(document, "time"),
         correlation=None if original and correlation == id_ else correlation,
-        cause=optional(document, "causationid"),
+        cause=cause,
         sequence=int(sequence) if isinstance(sequence, str) and _SEQUENCE.fullmatch(sequence) else None,
         data=data,
     )
@@ -127,6 +131,19 @@ def _source_id(id_: str, data: Document, tenants: set[str | None]) -> str | None
     if not isinstance(original, str) or not 0 < len(original) <= MAX_TEXT:
         return None
     return original if any(str(event_uuid(tenant, original)) == id_ for tenant in tenants if tenant) else None
+
+
+def _source_words(
+    data: Document, tenants: set[str | None], *, correlation: str | None, cause: str | None
+) -> tuple[str | None, str | None]:
+    """What an event of ours belongs to and what caused it, in its source's words where our ids come from them."""
+    named = [each for each in tenants if each]
+    word, evt = data.get(ORIGINAL_CORRELATION), data.get(ORIGINAL_CAUSE)
+    if isinstance(word, str) and any(str(correlation_uuid(each, word)) == correlation for each in named):
+        correlation = word
+    if isinstance(evt, str) and any(str(event_uuid(each, evt)) == cause for each in named):
+        cause = evt
+    return correlation, cause
 
 
 _CLOUDEVENT: Final = frozenset(
@@ -170,11 +187,13 @@ _FLAT: Final = frozenset({"event_id", "event_type", "timestamp", "actor", "corre
 def _flat(document: Document, number: int, form: Format, tenants: set[str | None]) -> Line:
     type_, data = text_of(document, "event_type"), data_of(document, "data")
     id_, correlation = text_of(document, "event_id"), optional(document, "correlation_id")
-    original = _source_id(id_, data, tenants)
+    original, cause = _source_id(id_, data, tenants), optional(document, "caused_by")
     if original is None and form is not Format.PLAIN:
         type_, data = _names(type_, data)
-        words = {ORIGINAL_CORRELATION: correlation, ORIGINAL_CAUSE: optional(document, "caused_by")}
+        words = {ORIGINAL_CORRELATION: correlation, ORIGINAL_CAUSE: cause}
         data = _with_origin(data, document, _FLAT, id_=id_, words=words)
+    elif original is not None:
+        correlation, cause = _source_words(data, tenants, correlation=correlation, cause=cause)
     return Line(
         number=number,
         id=original or id_,
@@ -183,7 +202,7 @@ def _flat(document: Document, number: int, form: Format, tenants: set[str | None
         actor=text_of(document, "actor"),
         time=time_of(document, "timestamp"),
         correlation=None if original and correlation == id_ else correlation,
-        cause=optional(document, "caused_by"),
+        cause=cause,
         data=data,
     )
 
