@@ -39,7 +39,11 @@ class Delivered:
     @property
     def status(self) -> str:
         """What the server says instead of a message, such as 503 (nobody there), 404 or 100; empty: it is a message."""
-        return self._head[_STATUS].decode() if self._head and not self.data and self._head[8:9] == b" " else ""
+        return (
+            self._head[_STATUS].decode("ascii", "replace")
+            if self._head and not self.data and self._head[8:9] == b" "
+            else ""
+        )
 
     @property
     def headers(self) -> dict[str, str]:
@@ -55,6 +59,11 @@ class Delivered:
 
 def _text(raw: bytes) -> str:
     return raw.strip().decode("utf-8", "replace")
+
+
+def _legible(word: bytes) -> bytes:
+    """A subject that can be decoded. The server passes on any bytes; after one it cannot read, the driver stops."""
+    return word if word.isascii() else word.decode("utf-8", "replace").encode()
 
 
 Taker = Callable[[Delivered], None]
@@ -111,15 +120,17 @@ class Reader(Parser):
             sid = int(words[2])
         except (ValueError, KeyError) as exc:
             raise ProtocolError("nats: malformed MSG") from exc
-        reply = words[3] if with_reply else b""
+        if not start <= body <= stop:
+            raise ProtocolError("nats: malformed sizes")
+        subject, reply = _legible(words[1]), _legible(words[3]) if with_reply else b""
         if stop + 2 > len(buffer):
             return stop + 2
         taker = self.takers.get(sid)
         if taker is None:
             head = buffer[start:body] or None
-            await self.nc._process_msg(sid, words[1], reply, buffer[body:stop], head)  # noqa: SLF001
+            await self.nc._process_msg(sid, subject, reply, buffer[body:stop], head)  # noqa: SLF001
         else:
-            taker(Delivered(words[1].decode(), reply.decode(), buffer[body:stop], buffer[start:body]))
+            taker(Delivered(subject.decode(), reply.decode(), buffer[body:stop], buffer[start:body]))
         return stop + 2
 
 

@@ -28,6 +28,7 @@ _prepared: WeakKeyDictionary[AsyncConnection[Row], dict[str, bytes]] = WeakKeyDi
 
 
 _Statement = tuple[LiteralString, Sequence[object]]
+_Encoded = tuple[bytes | None, int]  # a value and its form
 
 
 class Pipeline:
@@ -69,8 +70,9 @@ class Pipeline:
     async def _exchange(self, waiting: Sequence[_Statement]) -> tuple[list[int], list[PGresult]]:
         """Send and receive: how many results each statement has, and all results."""
         pgconn = self._connection.pgconn
+        encoded = [[_encoded(value) for value in values] for _, values in waiting]  # may fail: nothing is sent yet
         pgconn.enter_pipeline_mode()
-        wanted = [self._send(pgconn, *each) for each in waiting]
+        wanted = [self._send(pgconn, each[0], values) for each, values in zip(waiting, encoded, strict=True)]
         pgconn.pipeline_sync()
         results: list[PGresult] = []
         while (result := await _result(pgconn)) is None or result.status != ExecStatus.PIPELINE_SYNC:
@@ -79,15 +81,14 @@ class Pipeline:
         pgconn.exit_pipeline_mode()
         return wanted, results
 
-    def _send(self, pgconn: PGconn, statement: LiteralString, values: Sequence[object]) -> int:
+    def _send(self, pgconn: PGconn, statement: LiteralString, values: Sequence[_Encoded]) -> int:
         """Hand one to libpq; how many results it has."""
         name = self._names.get(statement)
         fresh = name is None
         if name is None:
             name = self._names[statement] = b"agentplane_%d" % next(_numbers)
             pgconn.send_prepare(name, _numbered(statement))
-        encoded = [_encoded(value) for value in values]
-        pgconn.send_query_prepared(name, [data for data, _ in encoded], [form for _, form in encoded], _BINARY)
+        pgconn.send_query_prepared(name, [data for data, _ in values], [form for _, form in values], _BINARY)
         return 2 if fresh else 1
 
 
@@ -108,7 +109,7 @@ def _numbered(statement: str) -> bytes:
     return "".join([part + f"${place}" for place, part in enumerate(parts[:-1], start=1)] + parts[-1:]).encode()
 
 
-def _encoded(value: object) -> tuple[bytes | None, int]:
+def _encoded(value: object) -> _Encoded:
     match value:
         case None:
             return None, 0

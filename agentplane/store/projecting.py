@@ -8,21 +8,32 @@ from collections.abc import Sequence
 from typing import Any, Final, LiteralString
 
 import msgspec
+import psycopg
 import structlog
-from psycopg import AsyncConnection, AsyncCursor
+from psycopg import AsyncConnection, AsyncCursor, errors
 
 from agentplane.events.model import StoredEvent
 from agentplane.events.upcasting import NEWER
 from agentplane.projections.engine import Folded, Key, Projection, fold, touched
 from agentplane.store import sql
 from agentplane.store import view_tables as tables
-from agentplane.store.connection import Row
+from agentplane.store.connection import Row, translate
 from agentplane.store.tallying import TALLIES, tally
 from agentplane.store.view_tables import table_of
 
 log = structlog.get_logger(__name__)
 
 Events = tuple[StoredEvent, ...]
+
+# what a row is to blame for: of a projection that yields what its table has no place for
+UNFIT: Final = (
+    TypeError,
+    ValueError,
+    AttributeError,
+    errors.DataError,
+    errors.IntegrityError,
+    errors.ProgramLimitExceeded,
+)
 
 CHECKPOINT: Final[LiteralString] = (
     "SELECT version, position, poison_sequence, poison_event, reason FROM views.checkpoints "
@@ -125,6 +136,32 @@ def _awaits_a_newer_program(reason: str) -> bool:
     return reason.startswith(NEWER)
 
 
+async def stop(connection: AsyncConnection[Row], projection: Projection, error: Exception) -> Stepped:
+    """Stop a projection before its next event, whose row its table did not take: as `step` does for a fold's error."""
+    await connection.rollback()  # of the driver's, if the server refused something
+    async with connection.transaction():
+        found = await (await connection.execute(CHECKPOINT, [projection.name])).fetchone()
+        if found is None or found[0] != projection.version:
+            return Stepped(folded=0, position=0, stopped=False, elsewhere=True)
+        position = int(found[1])
+        following = await read(connection, position, 1)
+        if not following:
+            return Stepped(folded=0, position=position, stopped=False)
+        stored, said = following[0], _said(error)
+        words = (stored.sequence, str(stored.event.id), said)
+        await connection.execute(_ADVANCE, [position, *words, projection.name])
+    log.error("projection.stopped", projection=projection.name, sequence=stored.sequence, reason=said)
+    return Stepped(folded=0, position=position, stopped=True)
+
+
+def _said(error: Exception) -> str:
+    """The reason, without a row's values, and without NUL, which the checkpoint could not hold."""
+    if isinstance(error, psycopg.Error):
+        ours = translate(error)
+        return f"{ours.code}: {ours.message}"[:500]
+    return f"projection.{type(error).__name__}: {error}"[:500].replace("\0", "\ufffd")
+
+
 async def pass_by(
     connection: AsyncConnection[Row], projections: Sequence[Projection], position: int, until: int
 ) -> frozenset[str]:
@@ -177,8 +214,13 @@ async def _write(
     table = table_of(projection.name)
     if folded.changed:
         rows = [table.row(view) for view in folded.changed.values()]
-        async with connection.cursor() as cursor:
-            await cursor.executemany(tables.upsert(table, suffix), rows)
+        try:
+            async with connection.cursor() as cursor:
+                await cursor.executemany(tables.upsert(table, suffix), rows)
+        except psycopg.ProgrammingError as exc:
+            if exc.sqlstate is None:  # the driver's own: it has no form for a value
+                raise TypeError(str(exc)) from exc
+            raise
 
 
 async def _ask(

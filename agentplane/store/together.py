@@ -76,7 +76,7 @@ async def move(
         names, folded = await _folded(connection, projections, position, events)
         if names and not any(each.poison for each in folded.values()):
             return await _written(connection, names, folded, events[-1].sequence, limit)
-    except (psycopg.Error, TypeError, ValueError) as exc:  # `step` finds out whose it is
+    except (psycopg.Error, TypeError, ValueError, AttributeError) as exc:  # `step` finds out whose it is
         if connection.closed:
             raise
         log.warning("projections.separately", reason=type(exc).__name__)

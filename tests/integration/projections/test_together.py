@@ -17,6 +17,7 @@ from agentplane.store.postgres import PostgresEventStore
 from agentplane.store.projecting import Stepped, step
 from agentplane.store.roles import PROJECT
 from agentplane.store.together import Moved, move
+from agentplane.store.view_tables import TABLES
 from agentplane.store.views import ViewStore
 from tests.integration.projections.conftest import record
 from tests.integration.projections.made import history, tables
@@ -92,13 +93,46 @@ async def test_a_row_that_the_database_does_not_take_leaves_the_others_alone(
         owner.execute(check.format(Literal(len(log) - 2)))
     separately.clear()
     await record(store, log[-3:])
-    with pytest.raises(Exception, match="violates check constraint"):
-        await views.catch_up()
+    await views.catch_up()
     assert "runs" in separately
+    status = {each.projection: each for each in await views.status()}
+    stopped = status.pop("runs")
+    assert stopped.poison is not None
+    assert stopped.poison.sequence == stopped.position + 1
+    assert "store.constraint: PostgreSQL: new row" in stopped.poison.reason
+    assert {each.lag for each in status.values()} == {0}
     with psycopg.connect(database.conninfo(PROJECT)) as owner:
         owner.execute("ALTER TABLE views.runs DROP CONSTRAINT no")
+    await views.prepare()  # as a start of the daemon does
     await views.catch_up()
     assert {each.lag for each in await views.status()} == {0}
+    assert all([(await views.rebuild(name)).equal for name in PROJECTIONS])
+
+
+@pytest.mark.parametrize("wrong", [{}, AttributeError("no such field"), "\ud800", "NUL\0", 2**70])
+async def test_whatever_a_row_holds_stops_its_projection_and_no_other(
+    store: PostgresEventStore, views: ViewStore, monkeypatch: pytest.MonkeyPatch, wrong: Any
+) -> None:
+    log = history().stored
+    await _live(store, views, log[:-3])
+    runs = TABLES["runs"]
+
+    def row(view: Any) -> tuple[object, ...]:
+        if isinstance(wrong, Exception):
+            raise wrong
+        place = 5 if isinstance(wrong, int) else 4
+        return tuple(wrong if at == place else value for at, value in enumerate(runs.row(view)))
+
+    monkeypatch.setitem(TABLES, "runs", runs._replace(row=row))
+    await _live(store, views, log[-3:])
+    status = {each.projection: each for each in await views.status()}
+    stopped = status.pop("runs")
+    assert stopped.poison is not None
+    assert stopped.poison.sequence == stopped.position + 1
+    assert {each.lag for each in status.values()} == {0}
+    monkeypatch.setitem(TABLES, "runs", runs)
+    await views.prepare()
+    await views.catch_up()
     assert all([(await views.rebuild(name)).equal for name in PROJECTIONS])
 
 

@@ -95,7 +95,9 @@ async def test_a_connection_that_ended_leaves_nothing_behind() -> None:
     assert [each.data for each in taken] == [b"of the new one"]
 
 
-@pytest.mark.parametrize("line", [b"MSG a.b seven 1\r\n", b"MSG 1\r\n", b"HMSG a 7 1\r\n", b"WHAT\r\n"])
+@pytest.mark.parametrize(
+    "line", [b"MSG a.b seven 1\r\n", b"MSG 1\r\n", b"HMSG a 7 1\r\n", b"HMSG a 7 9 1\r\n", b"WHAT\r\n"]
+)
 async def test_what_is_no_protocol_is_said_to_the_driver(line: bytes) -> None:
     reader, _, _ = read()
     with pytest.raises(ProtocolError):
@@ -105,3 +107,12 @@ async def test_what_is_no_protocol_is_said_to_the_driver(line: bytes) -> None:
 async def test_deliveries_say_where_they_stand() -> None:
     message = Delivered("a", "$JS.ACK.S.C.2.30.4.1700000000000000000.5", b"", b"")
     assert (message.metadata.num_delivered, message.metadata.sequence.stream) == (2, 30)
+
+
+async def test_bytes_that_are_no_text_do_not_end_the_reading() -> None:
+    reader, driver, taken = read()
+    await reader.parse(b"MSG a.\xff %d re.\xfe 1\r\nx\r\n" % TAKEN + b"MSG a.\xff %d 1\r\ny\r\n" % OTHER)
+    await reader.parse(hmsg(TAKEN, b"NATS/1.0 \xff\xff\xff\r\n\r\n", b""))
+    assert [(each.subject, each.reply) for each in taken[:1]] == [("a.\ufffd", "re.\ufffd")]
+    assert driver.said == [(OTHER, "a.\ufffd".encode(), b"", b"y", None)]
+    assert taken[1].status == "\ufffd" * 3
