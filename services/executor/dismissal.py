@@ -12,7 +12,7 @@ import time
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -45,7 +45,7 @@ Ask = Callable[[], Awaitable[str | None]]
 class Dismissed(msgspec.Struct, frozen=True, kw_only=True):
     """When we learned of it, and how it was said."""
 
-    at: datetime
+    at: Annotated[datetime, msgspec.Meta(tz=True)]
     words: str
 
 
@@ -102,8 +102,8 @@ class Dismissal:
         with disk_errors(path):
             try:
                 return msgspec.json.decode(path.read_bytes(), type=Dismissed)
-            except (FileNotFoundError, msgspec.DecodeError):
-                return None
+            except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                return None  # torn or not ours: control is asked again
 
     def _stop_guests(self, reason: str) -> None:
         for directory in self._state.attempts():
@@ -142,7 +142,7 @@ async def asked(settings: ExecutorSettings, identity: Identity) -> str | None:
             request = join_request(identity.name, identity.keys, identity.signer, None, standing=True)
             data = await bus.request(subjects.join(nkey), msgspec.json.encode(request), timeout_s=_TIMEOUT_S)
             reply = msgspec.json.decode(data, type=JoinReply)
-        except (AgentplaneError, msgspec.DecodeError):
+        except (AgentplaneError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
         finally:
             await bus.close()

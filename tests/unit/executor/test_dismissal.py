@@ -137,3 +137,18 @@ async def test_who_hears_of_control_asks_nothing(state: StateDirectory, monkeypa
     dismissal.heard(reply())
     await dismissal.look()
     assert control.asked == 0
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [b'{"at":"2026-11-21T00:00:00Z","words":"\xff"}', b'{"at":"2026-11-21T00:00:00","words":"w"}', b"[" * 100_000],
+    ids=["no-text", "no-zone", "deep"],
+)
+async def test_a_torn_memory_stops_nothing_and_control_is_asked_again(
+    state: StateDirectory, guest: ShimHandle, kept: bytes
+) -> None:
+    (state.path / "dismissed.json").write_bytes(kept)
+    control = Control(None)
+    await Dismissal(state, Clock(), control, 0).look()
+    assert control.asked == 1
+    assert guest.wait(0) is None
