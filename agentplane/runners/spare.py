@@ -24,12 +24,15 @@ class Spare:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._waiting: subprocess.Popen[bytes] | None = None
+        self._closed = False
 
     def warm(self) -> None:
         """Have one waiting, if that can be: where shims need a scope of their own, each is started with its run."""
         if cgroups.scope_prefix("spare"):
             return
         with self._lock, suppress(OSError):
+            if self._closed:
+                return
             if self._waiting is None or self._waiting.poll() is not None:
                 self._discard()
                 self._waiting = spawn([])
@@ -43,8 +46,9 @@ class Spare:
             return None
 
     def close(self) -> None:
-        """Let the waiting one go."""
+        """Let the waiting one go, and have none any more: a thread may still be preparing."""
         with self._lock:
+            self._closed = True
             self._discard()
 
     def _discard(self) -> None:

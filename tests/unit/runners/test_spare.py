@@ -104,3 +104,10 @@ def test_a_directory_that_is_not_there_is_a_failure_of_the_launch(tmp_path: Path
     nowhere = str(tmp_path / "gone").encode()
     out, _ = waiting.communicate(len(nowhere).to_bytes(4, "big") + nowhere)
     assert (waiting.returncode, out) == (1, b"")
+
+
+def test_who_still_prepares_after_the_close_starts_none(spare: Spare) -> None:
+    spare.warm()
+    spare.close()
+    spare.warm()
+    assert spare.take() is None
