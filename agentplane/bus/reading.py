@@ -8,6 +8,7 @@ messages keep their order.
 Source: NATS client protocol, `MSG subject sid [reply] size` and `HMSG subject sid [reply] header-size size`.
 """
 
+import contextlib
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -128,7 +129,9 @@ class Reader(Parser):
         taker = self.takers.get(sid)
         if taker is None:
             head = buffer[start:body] or None
-            await self.nc._process_msg(sid, subject, reply, buffer[body:stop], head)  # noqa: SLF001
+            # the driver's reading would end with headers that it cannot read: a message with such ones is dropped
+            with contextlib.suppress(ValueError, LookupError):
+                await self.nc._process_msg(sid, subject, reply, buffer[body:stop], head)  # noqa: SLF001
         else:
             taker(Delivered(subject.decode(), reply.decode(), buffer[body:stop], buffer[start:body]))
         return stop + 2

@@ -16,6 +16,7 @@ from agentplane.errors import Transient
 
 CONNECTIONS: Final = 8  # opened when needed; four greedy tenants leave one for a fifth
 PATIENCE_S: Final = 5.0
+_REMEMBERED: Final = 1024  # tenants; whoever is forgotten had a turn before all of these, and comes before them
 
 T = TypeVar("T")
 
@@ -81,8 +82,15 @@ class FairLinks(Generic[T]):
             tenant, turn = self._waiting.pop(min(entitled)[2])
             self._held[tenant] += 1
             self._turns += 1
-            self._last_turn[tenant] = self._turns
+            self._note_turn(tenant)
             turn.set_result(self._free.pop())  # the one used last: those that nobody needed stay closed
+
+    def _note_turn(self, tenant: str) -> None:
+        """Remember whose turn it was, of the latest ones only."""
+        self._last_turn.pop(tenant, None)
+        self._last_turn[tenant] = self._turns
+        if len(self._last_turn) > _REMEMBERED:
+            del self._last_turn[next(iter(self._last_turn))]
 
     def _busy(self, tenant: str) -> Transient:
         own = self._held[tenant]

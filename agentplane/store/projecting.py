@@ -30,6 +30,8 @@ UNFIT: Final = (
     TypeError,
     ValueError,
     AttributeError,
+    LookupError,
+    ArithmeticError,
     errors.DataError,
     errors.IntegrityError,
     errors.ProgramLimitExceeded,
@@ -136,26 +138,51 @@ def _awaits_a_newer_program(reason: str) -> bool:
     return reason.startswith(NEWER)
 
 
-async def stop(connection: AsyncConnection[Row], projection: Projection, error: Exception) -> Stepped:
+async def step_or_stop(
+    connection: AsyncConnection[Row],
+    projection: Projection,
+    suffix: LiteralString,
+    *,
+    limit: int,
+    page: tuple[int, Events] | None = None,
+) -> Stepped:
+    """A step. What its table does not take is looked for event by event, and stops this projection alone.
+
+    Outside of transactions: one in which a row was refused is lost.
+    """
+    try:
+        try:
+            return await step(connection, projection, suffix, limit=limit, page=page)
+        except UNFIT:
+            await connection.rollback()
+            return await step(connection, projection, suffix, limit=1)
+    except UNFIT as exc:
+        return await _stop(connection, projection, suffix, exc)
+
+
+async def _stop(
+    connection: AsyncConnection[Row], projection: Projection, suffix: LiteralString, error: Exception
+) -> Stepped:
     """Stop a projection before its next event, whose row its table did not take: as `step` does for a fold's error."""
+    name = projection.name + suffix
     await connection.rollback()  # of the driver's, if the server refused something
     async with connection.transaction():
-        found = await (await connection.execute(CHECKPOINT, [projection.name])).fetchone()
+        found = await (await connection.execute(CHECKPOINT, [name])).fetchone()
         if found is None or found[0] != projection.version:
             return Stepped(folded=0, position=0, stopped=False, elsewhere=True)
         position = int(found[1])
         following = await read(connection, position, 1)
         if not following:
             return Stepped(folded=0, position=position, stopped=False)
-        stored, said = following[0], _said(error)
-        words = (stored.sequence, str(stored.event.id), said)
-        await connection.execute(_ADVANCE, [position, *words, projection.name])
-    log.error("projection.stopped", projection=projection.name, sequence=stored.sequence, reason=said)
+        stored, reason = following[0], said(error)
+        words = (stored.sequence, str(stored.event.id), reason)
+        await connection.execute(_ADVANCE, [position, *words, name])
+    log.error("projection.stopped", projection=name, sequence=stored.sequence, reason=reason)
     return Stepped(folded=0, position=position, stopped=True)
 
 
-def _said(error: Exception) -> str:
-    """The reason, without a row's values, and without NUL, which the checkpoint could not hold."""
+def said(error: Exception) -> str:
+    """The reason of a stop, without a row's values, and without NUL, which the checkpoint could not hold."""
     if isinstance(error, psycopg.Error):
         ours = translate(error)
         return f"{ours.code}: {ours.message}"[:500]

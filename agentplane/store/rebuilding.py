@@ -16,7 +16,7 @@ from agentplane.projections.engine import Projection
 from agentplane.projections.status import Rebuilt
 from agentplane.store import view_tables as tables
 from agentplane.store.connection import Row
-from agentplane.store.projecting import CHECKPOINT, step
+from agentplane.store.projecting import CHECKPOINT, UNFIT, said, step
 from agentplane.store.upgrading import change_places, hold, make_shadow
 from agentplane.store.view_tables import REBUILD_SUFFIX, table_of
 
@@ -33,6 +33,14 @@ async def rebuild(connection: AsyncConnection[Row], projection: Projection, batc
         Broken: code `projection.poison`: today's code cannot fold what the live views hold; they stay as they are.
         Conflict: code `projection.upgrading`: another version is served.
     """
+    try:
+        return await _rebuild(connection, projection, batch, resting)
+    except UNFIT as exc:
+        await connection.rollback()
+        raise _cannot(projection, said(exc)) from exc
+
+
+async def _rebuild(connection: AsyncConnection[Row], projection: Projection, batch: int, resting: Resting) -> Rebuilt:
     async with connection.transaction():
         await _check_version(connection, projection)
         await connection.execute("SET LOCAL synchronous_commit TO on")
@@ -100,7 +108,11 @@ async def _finish(connection: AsyncConnection[Row], projection: Projection, batc
         return
     found = await (await connection.execute(CHECKPOINT, [projection.name + REBUILD_SUFFIX])).fetchone()
     reason = found[4] if found else "its checkpoint is gone"
-    raise Broken(f"cannot fold the log again: {reason}", code="projection.poison", where=projection.name)
+    raise _cannot(projection, reason)
+
+
+def _cannot(projection: Projection, reason: str) -> Broken:
+    return Broken(f"cannot fold the log again: {reason}", code="projection.poison", where=projection.name)
 
 
 async def _fingerprint(connection: AsyncConnection[Row], statement: LiteralString) -> tuple[int, str]:

@@ -21,7 +21,7 @@ from agentplane.store import sql
 from agentplane.store import view_tables as tables
 from agentplane.store.connection import Row
 from agentplane.store.pipeline import Pipeline, forget, rows
-from agentplane.store.projecting import Events
+from agentplane.store.projecting import UNFIT, Events
 from agentplane.store.tallying import ADD
 from agentplane.store.view_tables import table_of
 
@@ -76,7 +76,7 @@ async def move(
         names, folded = await _folded(connection, projections, position, events)
         if names and not any(each.poison for each in folded.values()):
             return await _written(connection, names, folded, events[-1].sequence, limit)
-    except (psycopg.Error, TypeError, ValueError, AttributeError) as exc:  # `step` finds out whose it is
+    except (psycopg.Error, *UNFIT) as exc:  # `step` finds out whose it is
         if connection.closed:
             raise
         log.warning("projections.separately", reason=type(exc).__name__)

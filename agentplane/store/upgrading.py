@@ -21,7 +21,7 @@ from agentplane.projections.upgrades import Course, complete, course, orphaned
 from agentplane.store import view_tables as tables
 from agentplane.store.claims import alive, claim
 from agentplane.store.connection import Link, Row
-from agentplane.store.projecting import Stepped, set_checkpoint, step
+from agentplane.store.projecting import UNFIT, Stepped, said, set_checkpoint, step, step_or_stop
 from agentplane.store.view_tables import REBUILD_SUFFIX, table_of
 
 log = structlog.get_logger(__name__)
@@ -138,7 +138,7 @@ class Upgrades:
         self._begun.add(projection.name)
         look_at = self._clock() + _LOOK_S
         while True:
-            done = await step(connection, projection, REBUILD_SUFFIX, limit=self._batch)
+            done = await step_or_stop(connection, projection, REBUILD_SUFFIX, limit=self._batch)
             if done.stopped:
                 return False
             if not done.folded:
@@ -211,6 +211,10 @@ async def _try_switch(connection: AsyncConnection[Row], projection: Projection, 
         async with connection.transaction():
             return await _switch(connection, projection, batch)
     except errors.LockNotAvailable:  # somebody reads for long, and nobody shall wait behind us: soon again
+        return False
+    except UNFIT as exc:  # of a row that was appended meanwhile: the next look stops the build before it
+        log.warning("projection.switch-undone", projection=projection.name, reason=said(exc))
+        await connection.rollback()
         return False
 
 

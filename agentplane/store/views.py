@@ -19,7 +19,7 @@ from agentplane.projections.engine import PROJECTIONS, Projection, passes_by
 from agentplane.projections.status import Rebuilt, Status
 from agentplane.store import view_tables as tables
 from agentplane.store.connection import Link, Row
-from agentplane.store.projecting import UNFIT, Events, Stepped, pass_by, prepare, step, stop
+from agentplane.store.projecting import Events, Stepped, pass_by, prepare, step_or_stop
 from agentplane.store.rebuilding import rebuild
 from agentplane.store.together import move, read
 from agentplane.store.upgrading import BUILDS, GRACE_S, Upgrades
@@ -128,16 +128,9 @@ class ViewStore:
         return done.folded
 
     async def _folded(self, connection: AsyncConnection[Row], name: str, page: tuple[int, Events] | None) -> Stepped:
-        """A step. What its table does not take is looked for event by event, and stops this projection alone."""
         projection = self._projections[name]
         try:
-            try:
-                return await step(connection, projection, "", limit=self._batch, page=page)
-            except UNFIT:
-                await connection.rollback()
-                return await step(connection, projection, "", limit=1)
-        except UNFIT as exc:
-            return await stop(connection, projection, exc)
+            return await step_or_stop(connection, projection, "", limit=self._batch, page=page)
         except (errors.UndefinedColumn, errors.UndefinedTable):
             asked = await connection.execute("SELECT version FROM views.checkpoints WHERE projection = %s", [name])
             if await asked.fetchone() == (projection.version,):

@@ -112,6 +112,8 @@ async def tend(views: ViewStore, progress: Progress, lifecycle: Lifecycle) -> No
             left, now = await views.tend(), None
         except AgentplaneError as exc:
             left, now = True, str(exc)
+        except Exception as exc:  # noqa: BLE001 - whatever a domain's code raises, what serves goes on serving
+            left, now = True, f"{type(exc).__name__}: {exc}"
         if now != trouble:
             trouble = now
             log.warning("upgrades wait", reason=now) if now else log.info("upgrades continue")

@@ -14,7 +14,7 @@ from agentplane.projections.engine import PROJECTIONS, RUNS, Projection
 from agentplane.runs import facts
 from agentplane.store import views as views_module
 from agentplane.store.postgres import PostgresEventStore
-from agentplane.store.projecting import Stepped, step
+from agentplane.store.projecting import Stepped, step_or_stop
 from agentplane.store.roles import PROJECT
 from agentplane.store.together import Moved, move
 from agentplane.store.view_tables import TABLES
@@ -36,9 +36,9 @@ def separately(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     async def noted(connection: Any, projection: Projection, *where: Any, **how: Any) -> Stepped:
         names.append(projection.name)
-        return await step(connection, projection, *where, **how)
+        return await step_or_stop(connection, projection, *where, **how)
 
-    monkeypatch.setattr(views_module, "step", noted)
+    monkeypatch.setattr(views_module, "step_or_stop", noted)
     return names
 
 

@@ -44,13 +44,13 @@ async def test_old_rows_are_served_until_the_new_ones_are_complete(
     await served_before(store, database, log.stored)
     before = contents(database)
     seen: list[tuple[str, int]] = []
-    steps = projecting.step
+    steps = projecting.step_or_stop
 
     async def watched(*given: Any, **named: Any) -> Any:
         seen.append(((await reader.run("acme", "run-0") or pytest.fail("it is gone")).message, len(contents(database))))
         return await steps(*given, **named)
 
-    monkeypatch.setattr("agentplane.store.upgrading.step", watched)
+    monkeypatch.setattr("agentplane.store.upgrading.step_or_stop", watched)
     async with program(database, RUNS_2) as new:
         assert await new.catch_up() == 0  # not into the rows of another version
         assert contents(database) == before

@@ -1,13 +1,16 @@
 """The short way in: whatever pieces the bytes come in, every message goes where it belongs, in order."""
 
+import asyncio
 import random
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 from nats.errors import ProtocolError
 
-from agentplane.bus.reading import Delivered, Reader
+from agentplane.bus.reading import Delivered, Reader, new_client
 
 TAKEN, OTHER = 7, 8
 
@@ -116,3 +119,14 @@ async def test_bytes_that_are_no_text_do_not_end_the_reading() -> None:
     assert [(each.subject, each.reply) for each in taken[:1]] == [("a.\ufffd", "re.\ufffd")]
     assert driver.said == [(OTHER, "a.\ufffd".encode(), b"", b"y", None)]
     assert taken[1].status == "\ufffd" * 3
+
+
+@pytest.mark.parametrize("head", [b"NATS/1.0 \xff\xff\xff no\r\n\r\n", b"NATS/1.0 404 \xff\r\n\r\n", b"NATS/1.0", b"N"])
+async def test_headers_that_the_driver_cannot_read_do_not_end_its_reading(head: bytes) -> None:
+    client = new_client()
+    reader, got = Reader.of(client), asyncio.Queue[Msg]()
+    sub = Subscription(client, OTHER, "a.b")
+    sub._pending_queue = got
+    client._subs[OTHER] = sub
+    await reader.parse(hmsg(OTHER, head, b"") + msg(OTHER, b"the next one"))
+    assert [got.get_nowait().data for _ in range(got.qsize())] == [b"the next one"]

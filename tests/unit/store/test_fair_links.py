@@ -114,3 +114,22 @@ async def test_none_is_lost_when_it_is_handed_out_in_the_moment_of_giving_up() -
     await asyncio.wait(second.tasks)
     async with asyncio.timeout(5), links.use("c") as link:
         assert link == 0
+
+
+async def test_tenants_of_long_ago_are_forgotten_and_come_first() -> None:
+    links = FairLinks(range(1), patience_s=LONG_S)
+    for number in range(5000):
+        async with links.use(f"tenant-{number}"):
+            pass
+    assert len(links._last_turn) <= 1024
+    order: list[str] = []
+
+    async def ask(tenant: str) -> None:
+        async with links.use(tenant):
+            order.append(tenant)
+
+    async with links.use("somebody"):
+        asked = [asyncio.ensure_future(ask(tenant)) for tenant in ("tenant-4999", "tenant-0")]
+        await asyncio.sleep(0)
+    await asyncio.gather(*asked)
+    assert order == ["tenant-0", "tenant-4999"]
