@@ -18,5 +18,5 @@ if ! agentplane --state-dir "$state" stack status >/dev/null 2>&1; then
   agentplane --state-dir "$state" stack up
   trap 'agentplane --state-dir "$state" stack down' EXIT
 fi
-step "measuring (about four minutes; other work on this machine shows in the numbers)"
+step "measuring (about three minutes; other work on this machine shows in the numbers)"
 python -m scripts.bench "$state" "$@"
