@@ -19,6 +19,7 @@ from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGconn, PGresult
 
 from agentplane.store.connection import Row
+from agentplane.store.waiting import ready
 
 _GOOD: Final = (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK)
 _BINARY: Final = 1
@@ -155,23 +156,3 @@ async def _result(pgconn: PGconn) -> PGresult | None:
         await ready(pgconn.socket, writable=bool(pgconn.flush()))
         pgconn.consume_input()
     return pgconn.get_result()
-
-
-async def ready(socket: int, *, writable: bool) -> None:
-    """Wait until there is something to read, or room to write if something waits to be written."""
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[None] = loop.create_future()
-    loop.add_reader(socket, _wake, future)
-    if writable:
-        loop.add_writer(socket, _wake, future)
-    try:
-        await future
-    finally:
-        loop.remove_reader(socket)
-        if writable:
-            loop.remove_writer(socket)
-
-
-def _wake(future: "asyncio.Future[None]") -> None:
-    if not future.done():
-        future.set_result(None)

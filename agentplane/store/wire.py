@@ -4,7 +4,6 @@ The driver's cursors cost more than the server does for one row. Errors are psyc
 `connection.translated`; whoever is cancelled here must drop the connection: the protocol's state is then unknown.
 """
 
-import asyncio
 import itertools
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final
@@ -16,6 +15,7 @@ from psycopg.pq.abc import PGconn, PGresult
 
 from agentplane.store import rows, sql
 from agentplane.store.connection import Row
+from agentplane.store.waiting import ready
 
 _BINARY: Final = (1,) * rows.FIELDS
 _GOOD: Final = (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK)
@@ -171,7 +171,7 @@ async def copy_out(connection: AsyncConnection[Row], statement: bytes) -> AsyncI
             await _finished(pgconn)
             return
         else:
-            await _ready(pgconn.socket, writable=False)
+            await ready(pgconn.socket, writable=False)
             pgconn.consume_input()
 
 
@@ -191,26 +191,6 @@ async def _result(pgconn: PGconn) -> PGresult | None:
     """The next result; None after the last. Raises psycopg.OperationalError: the connection broke."""
     while pgconn.is_busy():
         unsent = pgconn.flush()
-        await _ready(pgconn.socket, writable=bool(unsent))
+        await ready(pgconn.socket, writable=bool(unsent))
         pgconn.consume_input()
     return pgconn.get_result()
-
-
-async def _ready(socket: int, *, writable: bool) -> None:
-    """Wait until there is something to read, or room to write if something waits to be written."""
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[None] = loop.create_future()
-    loop.add_reader(socket, _wake, future)
-    if writable:
-        loop.add_writer(socket, _wake, future)
-    try:
-        await future
-    finally:
-        loop.remove_reader(socket)
-        if writable:
-            loop.remove_writer(socket)
-
-
-def _wake(future: "asyncio.Future[None]") -> None:
-    if not future.done():
-        future.set_result(None)
