@@ -265,7 +265,7 @@ class Appender:
             hint=cause.hint,
             delay_s=cause.delay_s,
         )
-        behind = list(self._waiting)
+        behind, self._next = [*self._next, *self._waiting], []
         self._waiting.clear()
         self._waiting_events = 0
         self._settle_all([*batch, *behind], error)
